@@ -1,0 +1,5403 @@
+/* cfut.h 0.1.0: futures and executors for C, Python's concurrent.futures and more.
+   SPDX-License-Identifier: MIT, full licence text at the end of this file.
+
+HOW TO USE
+
+  In every file that uses it:          #include "cfut.h"
+  In exactly one C or C++ file before: #define CFUT_IMPLEMENTATION
+
+  Copy this file, or add the repository as a git submodule and put it on the
+  include path (-I cfut). Nothing is configured, generated or linked but the
+  system's threads:
+
+      Linux, BSD, macOS   cc -pthread main.c
+      Windows (mingw-w64) x86_64-w64-mingw32-gcc main.c -lsynchronization
+
+CONTENTS (search for ">>name")
+
+  The manual        the chapters of this comment
+  >>declarations    types, functions, CFUT_TASK
+  The implementation, each section using only what stands above it:
+  >>config          platform as 0/1 macros, tunable numbers
+  >>compiler        attributes and thread-local storage
+  >>atomics         every atomic operation, its order in its name
+  >>os-posix        threads, clock, sleeping on a word: POSIX
+  >>os-windows      the same by Win32 calls
+  >>memory          allocation and checked sizes
+  >>clock           deadlines
+  >>lock            the small lock, and how it waits
+  >>future          states, completion, collectors: who may touch what when
+  >>callbacks       cfut_on_done
+  >>graph           who waits for whom: deadlock detection
+  >>queue           the worker's deque, the batch, the injection list
+  >>sleep           when a worker parks and who wakes it
+  >>pool            threads: start, run, leave
+  >>process         process pool (not built yet)
+  >>executor        what all executors share; inline and failed ones
+  >>waiters         result, wait, as_completed, reclaim
+  >>fork-join       cfut_fork, cfut_join
+  >>map             cfut_map
+  >>stream          cfut_stream
+  >>public          the remaining public functions
+
+A COMPLETE PROGRAM
+
+  #define CFUT_IMPLEMENTATION
+  #include "cfut.h"
+  #include <stdio.h>
+
+  static int square(const int *x, int *y) { *y = *x * *x; return CFUT_OK; }
+  CFUT_TASK(square, int, int);
+
+  int main(void)
+  {
+      cfut_executor *pool = cfut_thread_pool(NULL);
+      square_future f;
+
+      square_submit(pool, &f, 12);
+      if (square_result(&f) == CFUT_OK)
+          printf("%d\n", f.out);               // prints 144
+
+      cfut_shutdown(pool, CFUT_DRAIN);
+      return 0;
+  }
+
+CONCEPTS
+
+  A task is an ordinary function, int fn(const In *in, Out *out). It reads its
+  argument, writes its result and returns 0 or an error code. Python's
+  submit(pow, 323, 1235) becomes a struct of two ints as In.
+
+  A future is one run of a task: a plain struct in memory of yours, on the
+  stack, in an array, inside a struct. Submitting allocates nothing and there
+  is nothing to release.
+
+  An executor runs tasks: a thread pool, the caller itself (inline), or one of
+  your own. It is a handle: made from a desc struct, ended by cfut_shutdown.
+
+  CFUT_TASK(fn, In, Out); behind a task's definition makes typed calls:
+  fn_submit, fn_result, fn_map, fn_spawn, fn_fork and so on, and the struct
+  fn_future with the members base, in and out. CFUT_ACTION(fn, In); does the
+  same for a task without result, int fn(const In *in).
+
+LIFETIMES: WHO OWNS WHAT
+
+  From submit until the future is done, the future, its in and its out belong
+  to the library: do not move, copy, free or write them (out may be read by
+  nobody, in may be read by all).
+  Done means nobody touches it. The moment cfut_result, cfut_done, cfut_wait,
+  an iterator or a true cfut_cancel says so, the memory is yours: reuse it for
+  another submit, return from the function that holds it, free it. No thread
+  of the library reads or writes it afterwards.
+  Three calls keep a future longer: its own callbacks (they run before it is
+  done), an iterator (until it yielded the future or has been ended), and a
+  call by another thread that was made with it and has not returned. A call
+  that sleeps does not touch the future again when it wakes.
+  A function that must leave while its futures are pending calls cfut_reclaim.
+  in is copied into the future by fn_submit; cfut_submit works on your
+  pointers. What In points to stays yours, also when the submit is refused.
+  Executors are ended by cfut_shutdown. An ended handle is not a wild pointer:
+  it answers CFUT_CLOSED (until 256 other pools have been ended after it).
+
+STATES OF A FUTURE
+
+  FRESH (zeroed, never submitted) -> PENDING -> RUNNING -> FINISHED
+                                     PENDING -> CANCELLED_AND_NOTIFIED
+  A future completed by hand passes through CANCELLED in between: it is done
+  for cfut_done and cfut_result at once, and for cfut_wait and cfut_as_completed
+  when its producer has acknowledged by cfut_start.
+
+ERRORS
+
+  A status is an int. 0 is success, above 0 is the task's own code (errno
+  values fit), below 0 is one of the library's, listed at enum cfut_status.
+  Submit never fails visibly: a refused submit makes a future that is already
+  done with the reason. Creation is alike: cfut_thread_pool never returns NULL.
+  So there is one place to look, the result.
+  In a task, return cfut_fail(errno, "cannot open %s", path); keeps a text of
+  up to 55 bytes in the future; cfut_error(f) returns it.
+  The library never aborts, exits, prints or raises a signal.
+
+WAITING AND DEADLOCK
+
+  A task may wait for other tasks, in the same pool too. If what it waits for
+  is still queued in its own pool, the waiting worker runs that task there and
+  then; if it runs elsewhere the worker sleeps. It never runs unrelated tasks
+  meanwhile. So nested waits finish with one worker.
+  Timed waits only sleep; they run nothing.
+  Tasks that wait for each other in a circle get CFUT_DEADLOCK from the wait
+  that would have closed the circle, with the tasks named in the text of the
+  waiting task if that returns CFUT_DEADLOCK. What is followed: waits without
+  timeout for all of a set, or for its last member. Not followed: timed waits,
+  futures completed by hand, locks and pipes of your own.
+
+CANCELLATION
+
+  cfut_cancel returns true when the task will never run: the future is done
+  with CFUT_CANCELLED and yours, at once, also when every worker is busy. It
+  returns false when the task has started; then the task is asked to stop, and
+  sees that by cfut_stop_requested() when it looks.
+
+THREAD POOLS
+
+  Threads start on demand, up to max_workers, idle ones are reused first.
+  Tasks submitted from outside start in the order of submission. A task that
+  submits puts its tasks on its worker's own stack, newest first; idle workers
+  take the oldest of them. An outside task is not starved by workers that
+  submit to themselves: every 61st pick looks outside first.
+  The default size is the number of CPUs that the process may use. Tasks that
+  mostly block (network, disk) want more: set max_workers to how many of them
+  should be under way at once.
+  At exit() and at return from main, live pools are drained: what was
+  submitted runs first (CFUT_EXIT_ABANDON: it does not). An exit inside a task
+  does not wait for that task.
+  After fork() the child's copies of all pools are inert: they answer
+  CFUT_FORKED and nothing in them hangs.
+  pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
+  worker. longjmp out of a task is undefined. A C++ exception that leaves a
+  task becomes CFUT_FAILED with its text when the implementation is compiled
+  as C++ with exceptions; otherwise it ends the program, as in any C callback.
+  Worker threads block all signals but those that a fault raises.
+
+THREAD SAFETY
+
+  Executors: every function from every thread at any time, but for the end:
+  nobody may start to use a handle that a finished cfut_shutdown freed (it
+  answers CFUT_CLOSED, see LIFETIMES).
+  Futures: any number of threads may wait for one, cancel it and ask about it
+  at the same time. One thread submits it. cfut_iter and cfut_stream belong to
+  one thread at a time.
+
+WHAT A CALL COSTS
+
+  call                          atomic operations  system calls       allocations
+  submit from outside           1 lock             1 when a worker    none
+                                                   sleeps and none
+                                                   searches
+  submit inside a task          1 exchange         the same           none
+  run                           2                  none               none
+  result, already done          1 load             none               none
+  result, waits                 1 lock             1 wait             none
+  cancel                        1 lock, 1 exchange none               none
+  wait, as_completed            2 locks a future   1 wait             none (1 block
+                                                                      for a second
+                                                                      waiter)
+  A pending future of int to int takes 128 bytes; running it touches 72.
+
+BUILD OPTIONS (define before including; "impl": only in the implementing file)
+
+  CFUT_IMPLEMENTATION   impl         compile the implementation here
+  CFUT_STATIC           every file   all functions static: one private copy per
+                                     implementing file, which is every file
+                                     that includes it
+  CFUTDEF               every file   prefix of all public declarations
+                                     (default extern), for dllexport
+  CFUT_MALLOC(n)        impl         malloc and free; define both or none
+  CFUT_FREE(p)          impl
+  CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
+  CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
+                                     futexes (always so off Linux and Windows)
+  CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
+                                     before it sleeps (default 20000, 0: never)
+  Include order: any. Only under strict -std=c11 (not gnu11) the implementing
+  file must include cfut.h before any system header; an #error says so.
+
+CAVEATS
+
+  cfut_future and cfut_iter must not be moved or copied while in use.
+  Do not unload (dlclose) a library that holds the implementation while pools
+  live. Compilers: gcc and clang, also for Windows; no MSVC yet.
+
+PYTHON NAMES AND OURS
+
+  ThreadPoolExecutor(max_workers, thread_name_prefix, initializer, initargs)
+                                   cfut_thread_pool(&(cfut_thread_pool_desc){...})
+  with ThreadPoolExecutor() as ex  cfut_thread_pool ... cfut_shutdown(ex, CFUT_DRAIN)
+  ex.submit(fn, x)                 fn_submit(ex, &f, x)
+  ex.map(fn, xs, chunksize=)       fn_map(ex, xs, ys, n), fn_map_with(..., &desc)
+  ex.map(fn, xs, buffersize=)      cfut_stream_open(ex, &fn_task, pull, user, &desc)
+  ex.shutdown(wait=True)           cfut_shutdown(ex, CFUT_DRAIN)
+  ex.shutdown(wait=False)          cfut_close(ex, how), cfut_shutdown(ex, CFUT_DETACH)
+  ex.shutdown(cancel_futures=True) cfut_shutdown(ex, CFUT_CANCEL_PENDING)
+  f.result(timeout)                fn_result(&f), fn_result_timeout(&f, ns), then f.out
+  f.exception()                    the status; cfut_error(&f.base) for the text
+  f.cancel(), cancelled(), running(), done()
+                                   cfut_cancel, cfut_cancelled, cfut_running, cfut_done
+  f.add_done_callback(fn)          cfut_on_done(&f.base, fn, user)
+  f.set_running_or_notify_cancel() cfut_start(&f)
+  f.set_result, f.set_exception    cfut_finish(&f, status)
+  Future()                         cfut_future_init(&f)
+  repr(f)                          cfut_future_describe(&f, buf, sizeof buf)
+  wait(fs, timeout, return_when)   cfut_wait(fs, n, when, timeout)
+  as_completed(fs, timeout)        cfut_as_completed(&it, fs, n, timeout), cfut_next(&it)
+  CancelledError, TimeoutError     CFUT_CANCELLED, CFUT_TIMEOUT
+  InvalidStateError                CFUT_INVALID_STATE
+  BrokenThreadPool                 CFUT_BROKEN
+  RuntimeError after shutdown      CFUT_CLOSED
+  Differences on purpose: a cancelled task is done for every kind of waiter at
+  once; callbacks run before waiters are woken; map goes on after an item has
+  failed; as_completed's timeout counts from the call; a wait inside a task
+  cannot deadlock by itself.
+
+HISTORY
+
+  0.1.0  the library on threads
+*/
+
+/*=========================================================================
+    >>declarations   what a program sees
+=========================================================================*/
+#ifndef CFUT_H
+#define CFUT_H
+
+#if defined(CFUT_IMPLEMENTATION) && !defined(_WIN32) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE 1           /* syscall() under strict -std=c11 */
+#endif
+
+#include <stdbool.h>                /* bool */
+#include <stddef.h>                 /* size_t, ptrdiff_t */
+#include <stdint.h>                 /* int64_t, uintptr_t */
+
+#define CFUT_VERSION_MAJOR  0
+#define CFUT_VERSION_MINOR  1
+#define CFUT_VERSION_PATCH  0
+#define CFUT_VERSION        (CFUT_VERSION_MAJOR * 10000 + CFUT_VERSION_MINOR * 100 + CFUT_VERSION_PATCH)
+#define CFUT_VERSION_STRING "0.1.0"
+
+#if defined(__GNUC__) || defined(__clang__)
+#define CFUTI_UNUSED __attribute__((unused))
+#define CFUTI_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define CFUTI_UNUSED
+#define CFUTI_PRINTF(f, a)
+#endif
+
+#ifndef CFUTDEF
+#ifdef CFUT_STATIC
+#define CFUTDEF CFUTI_UNUSED static
+#else
+#define CFUTDEF extern
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the implementation that was linked, as CFUT_VERSION. Differs
+   from the macro when two copies of the header are mixed. Any thread. */
+CFUTDEF int cfut_version(void);
+
+/* ---- status ---- */
+
+/* name, value, sentence. The values lie far from -1 and from negated errno,
+   so that a task may return those as its own. */
+#define CFUT_STATUS_LIST(X) \
+    X(CFUT_OK,                0, "success") \
+    X(CFUT_TIMEOUT,       -7001, "the wait's time ran out") \
+    X(CFUT_CANCELLED,     -7002, "cancelled before it started") \
+    X(CFUT_CLOSED,        -7003, "the executor takes no more tasks") \
+    X(CFUT_BROKEN,        -7004, "the executor is broken: an initializer or a worker failed") \
+    X(CFUT_WORKER_DIED,   -7005, "the worker running this task died") \
+    X(CFUT_INVALID_STATE, -7006, "the future's state does not allow this") \
+    X(CFUT_INVALID,       -7007, "invalid argument") \
+    X(CFUT_NO_MEMORY,     -7008, "out of memory") \
+    X(CFUT_NO_THREADS,    -7009, "no worker could be started") \
+    X(CFUT_FULL,          -7010, "the executor's queue is full") \
+    X(CFUT_DEADLOCK,      -7011, "waiting would never end: the tasks wait for each other") \
+    X(CFUT_FORKED,        -7012, "the executor was left behind in the parent process") \
+    X(CFUT_ABANDONED,     -7013, "the task ended its thread instead of returning") \
+    X(CFUT_UNSUPPORTED,   -7014, "not supported in this build or on this platform") \
+    X(CFUT_FAILED,        -7015, "the task failed without a code") \
+    X(CFUT_END,           -7016, "no more items")
+
+#define CFUTI_ENUM(name, value, text) name = value,
+enum cfut_status { CFUT_STATUS_LIST(CFUTI_ENUM) CFUTI_STATUS_LAST = -7017 };
+#undef CFUTI_ENUM
+
+/* A sentence for a status: for cfut's own from the list above, for codes above
+   0 "error code N" in a fixed text without the number. Never NULL, never freed.
+   Any thread. */
+CFUTDEF const char *cfut_strerror(int status);
+
+/* ---- time ---- */
+
+/* A duration in nanoseconds. Negative counts as 0 (poll). CFUT_FOREVER: no
+   limit. Sums beyond the range saturate. */
+typedef int64_t cfut_ns;
+#define CFUT_NS(n)   ((cfut_ns)(n))
+#define CFUT_US(n)   ((cfut_ns)(n) * 1000)
+#define CFUT_MS(n)   ((cfut_ns)(n) * 1000000)
+#define CFUT_SEC(n)  ((cfut_ns)(n) * 1000000000)
+#define CFUT_FOREVER INT64_MAX
+
+/* ---- tasks ---- */
+
+/* in: the argument, read only. out: where the result goes. Returns 0, or the
+   task's error code (above 0), or a cfut status that it hands on. CFUT_TIMEOUT
+   is turned into ETIMEDOUT, so that CFUT_TIMEOUT is always a wait's answer. */
+typedef int (*cfut_fn)(const void *in, void *out);
+
+/* One per task, static and constant; CFUT_TASK(fn, In, Out) makes fn_task. */
+typedef struct cfut_task {
+    cfut_fn fn;
+    const char *name;           /* for error texts; NULL: "?" */
+    size_t in_size, out_size;   /* bytes; used by map and stream */
+} cfut_task;
+
+/* ---- structs ---- */
+
+typedef struct cfut_future cfut_future;
+typedef struct cfut_executor cfut_executor;
+typedef struct cfut_stream cfut_stream;
+
+/* Called once when f is done or cancelled, in the thread that completed it, or
+   at once in the thread that adds it to a future already done. f counts as
+   done: cfut_result(f) returns at once. No lock is held: every call is
+   allowed, but for moving or freeing f (only cfut_..._release may). */
+typedef void (*cfut_done_fn)(cfut_future *f, void *user);
+
+/* Private: ties one future to one collector (a wait, an iterator). */
+struct cfuti_collector;
+typedef struct cfuti_link {
+    struct cfuti_collector *collector;
+    uintptr_t a, b;
+} cfuti_link;
+
+/* A future. Plain memory of the caller's; its size and alignment are all that
+   a program uses. What the path to success touches lies together, from state
+   to next (and in and out of a typed future behind it): one cache line. */
+struct cfut_future {
+    /* private: any thread, under the lock bit in state */
+    union {
+        struct {
+            cfut_done_fn fn;            /* the first callback */
+            void *user;
+            void *callbacks;            /* further ones */
+            cfuti_link link;            /* the first collector */
+        } before;                       /* until it is done */
+        char text[56];                  /* afterwards, if it failed with a text */
+    } u;
+    void *waiters;                      /* further collectors */
+    /* private: atomic */
+    uint32_t state;
+    int32_t status;                     /* valid once done */
+    /* read-only */
+    const cfut_task *task;
+    const void *in;
+    void *out;
+    /* private: atomic */
+    uintptr_t owner;                    /* its executor, then who runs it */
+    uintptr_t slot;                     /* where it is queued */
+    /* for the executor that holds it */
+    cfut_future *next;
+};
+
+/* An executor's functions. All may be called from any thread; f is pending. */
+typedef struct cfut_executor_ops {
+    const char *name;       /* of the kind, as "ThreadPoolExecutor" */
+    /* Takes f, to pass it to cfut_run later, or at once. Returns CFUT_OK, or
+       the status with which the submit is refused (then f is not kept). */
+    int (*submit)(cfut_executor *ex, cfut_future *f);
+    /* Takes f out of the queue: true, and it will not be run. false: too late.
+       Must not call cfut functions on f; must not wait for a running task.
+       Called by cfut_cancel, and by a task of this executor that waits for f
+       and will run f itself. NULL: nothing can be taken out. */
+    bool (*cancel)(cfut_executor *ex, cfut_future *f);
+    /* cfut_close. NULL: does nothing. */
+    void (*close)(cfut_executor *ex, int how);
+    /* cfut_shutdown: close, wait until timeout, free. NULL: CFUT_OK. */
+    int (*shutdown)(cfut_executor *ex, int how, cfut_ns timeout);
+    /* NULL: 1 and 1. */
+    size_t (*max_workers)(const cfut_executor *ex);
+    size_t (*workers)(const cfut_executor *ex);
+} cfut_executor_ops;
+
+/* The head of every executor. One's own executor is a struct that begins with
+   it, with ops set and status 0. */
+struct cfut_executor {
+    const cfut_executor_ops *ops;
+    int status;                         /* see cfut_executor_status; atomic */
+};
+
+/* ---- executors ---- */
+
+/* Zero in a field means the default. */
+typedef struct cfut_thread_pool_desc {
+    int max_workers;                /* 0: the CPUs this process may use (affinity,
+                                       cgroup quota); negative: CFUT_INVALID */
+    const char *thread_name_prefix; /* NULL: "ThreadPoolExecutor-N"; copied, up to
+                                       47 bytes. Threads are named prefix_0, ... */
+    int (*initializer)(void *arg);  /* in each worker before its first task; non-zero
+                                       breaks the pool: CFUT_BROKEN for all its tasks */
+    void (*finalizer)(void *arg);   /* in each initialized worker before it ends */
+    void *init_arg;                 /* for both */
+    size_t stack_size;              /* bytes for tasks, rounded up; 0: the system's */
+    int exit;                       /* CFUT_EXIT_DRAIN or CFUT_EXIT_ABANDON */
+} cfut_thread_pool_desc;
+
+enum { CFUT_EXIT_DRAIN = 0, CFUT_EXIT_ABANDON = 1 };
+
+/* Makes a thread pool. desc NULL: all defaults. Never NULL: what could not be
+   made is an executor whose status tells why and whose submits are refused
+   with it: CFUT_INVALID (negative or absurd number), CFUT_NO_MEMORY,
+   CFUT_CLOSED (the program is exiting). Starts no thread yet. Any thread; does
+   not block. The caller owns it until cfut_shutdown. */
+CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc);
+
+typedef struct cfut_process_pool_desc {
+    int max_workers;
+    int (*initializer)(void *arg);
+    void *init_arg;
+} cfut_process_pool_desc;
+
+/* Not built yet: returns an executor with status CFUT_UNSUPPORTED, whose
+   submits are refused with it and a text. Any thread. */
+CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc);
+
+/* The executor that runs each task at submit, in the caller: for tests and
+   debugging. One static object: cfut_close and cfut_shutdown do nothing. */
+CFUTDEF cfut_executor *cfut_inline_executor(void);
+
+/* CFUT_OK, or why ex refuses tasks: the reason its creation failed,
+   CFUT_CLOSED, CFUT_BROKEN, CFUT_FORKED. NULL: CFUT_INVALID. Any thread. */
+CFUTDEF int cfut_executor_status(const cfut_executor *ex);
+
+/* How many workers ex may have, and how many it has started so far. 0 for NULL
+   and for executors that could not be made. Any thread. */
+CFUTDEF size_t cfut_executor_max_workers(const cfut_executor *ex);
+CFUTDEF size_t cfut_executor_workers(const cfut_executor *ex);
+
+enum {
+    CFUT_DRAIN = 0,             /* what was submitted runs */
+    CFUT_CANCEL_PENDING = 1,    /* what has not started is cancelled; running tasks finish */
+    CFUT_DETACH = 2             /* or-ed in: do not wait; the pool frees itself */
+};
+
+/* Refuses new work from now on (CFUT_CLOSED); how says what happens to queued
+   tasks. With CFUT_DRAIN tasks of this executor may still submit to it, so
+   nested work finishes. Any thread, tasks too; any number of times; does not
+   wait (but with CFUT_CANCEL_PENDING runs the callbacks of what it cancels).
+   NULL does nothing. */
+CFUTDEF void cfut_close(cfut_executor *ex, int how);
+
+/* cfut_close, then waits until the last task has ended and the last thread is
+   gone, and frees ex. Returns CFUT_OK; CFUT_DEADLOCK from inside one of its own
+   tasks (nothing was changed; CFUT_DETACH is allowed there); CFUT_FORKED in a
+   forked child; CFUT_INVALID for an unknown how. NULL, an executor that could
+   not be made, and one already ended: CFUT_OK, nothing happens. Two threads
+   may call it at once. */
+CFUTDEF int cfut_shutdown(cfut_executor *ex, int how);
+
+/* The same with a limit. CFUT_TIMEOUT: closed, but not freed; call again. */
+CFUTDEF int cfut_shutdown_timeout(cfut_executor *ex, int how, cfut_ns timeout);
+
+/* ---- one future ---- */
+
+/* Submits task to ex with f as its future; in and out (may be NULL if the task
+   does not use them) must stay until f is done. f's former content does not
+   matter, but it must not be pending. Returns f. Refused submits are futures
+   already done with the reason: CFUT_CLOSED, CFUT_BROKEN, CFUT_FORKED,
+   CFUT_NO_THREADS, CFUT_INVALID (ex or task is NULL), or what ex's creation
+   said. f NULL: returns NULL. Any thread; does not block, but for the inline
+   executor, which runs the task. */
+CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_task *task,
+                                 const void *in, void *out);
+
+/* Waits until f is done; returns its status. In a task it may run f itself,
+   and may return CFUT_DEADLOCK (see the manual; f is then still pending).
+   CFUT_INVALID for NULL, CFUT_INVALID_STATE for a zeroed future that was never
+   submitted, CFUT_FORKED in a forked child for a task of the parent's. Any
+   number of threads. */
+CFUTDEF int cfut_result(cfut_future *f);
+
+/* The same with a limit; 0 polls. CFUT_TIMEOUT leaves the future as it is; it
+   never is a future's own status. */
+CFUTDEF int cfut_result_timeout(cfut_future *f, cfut_ns timeout);
+
+/* Whether f is final (finished or cancelled); started and not yet final;
+   cancelled. false for NULL and for a zeroed future. After a true cfut_done the
+   memory is the caller's. Any thread; never block. */
+CFUTDEF bool cfut_done(const cfut_future *f);
+CFUTDEF bool cfut_running(const cfut_future *f);
+CFUTDEF bool cfut_cancelled(const cfut_future *f);
+
+/* true: the task will never run, f is done with CFUT_CANCELLED and the
+   caller's again (its callbacks have run, here); also when it was cancelled
+   before. false: it has started, or is done, or NULL; a started task is asked
+   to stop. Any thread; waits for nothing but another cancel of f that is under
+   way. A future completed by hand stays its producer's until cfut_start. */
+CFUTDEF bool cfut_cancel(cfut_future *f);
+
+/* The text given to cfut_fail, or cfut_strerror of the status; while f is
+   pending a text that says so. Never NULL; valid as long as f. Any thread. */
+CFUTDEF const char *cfut_error(const cfut_future *f);
+
+/* Calls fn(f, user) when f is done; at once, here, when it is done already.
+   Callbacks run in the order of adding, each once; the same one may be added
+   twice. CFUT_OK; CFUT_INVALID (f or fn NULL); CFUT_INVALID_STATE (zeroed);
+   CFUT_NO_MEMORY, only beyond the first callback of a pending future; CFUT_FORKED.
+   Any thread. */
+CFUTDEF int cfut_on_done(cfut_future *f, cfut_done_fn fn, void *user);
+
+/* enum of the five states, and FRESH for a zeroed future. */
+enum cfut_state {
+    CFUT_STATE_FRESH, CFUT_STATE_PENDING, CFUT_STATE_RUNNING, CFUT_STATE_CANCELLED,
+    CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_STATE_FINISHED
+};
+
+/* f's state at this moment. NULL: FRESH. Any thread; never blocks. */
+CFUTDEF enum cfut_state cfut_future_state(const cfut_future *f);
+
+/* One consistent view of a future. */
+typedef struct cfut_snapshot {
+    enum cfut_state state;
+    int status;                 /* CFUT_OK unless done is true */
+    bool done, running, cancelled, stop_requested;
+} cfut_snapshot;
+CFUTDEF cfut_snapshot cfut_future_snapshot(const cfut_future *f);
+
+/* Writes "<Future at 0x... square finished with 0 (success)>" or the like into
+   buf (size bytes, always terminated if size > 0). Returns the full length,
+   as snprintf. Any thread. */
+CFUTDEF int cfut_future_describe(const cfut_future *f, char *buf, size_t size);
+
+/* ---- futures completed by hand: bridges, tests, one's own executors ---- */
+
+/* Makes f PENDING, without executor. Its producer calls cfut_start (optional)
+   and cfut_finish. NULL does nothing. */
+CFUTDEF void cfut_future_init(cfut_future *f);
+
+/* PENDING -> RUNNING: true, from now on cancel comes too late. CANCELLED ->
+   CANCELLED_AND_NOTIFIED: false, wait and as_completed see it, and the producer
+   must not touch f again. Anything else: false. One producer. */
+CFUTDEF bool cfut_start(cfut_future *f);
+
+/* Completes f with a status, from PENDING or RUNNING; runs callbacks, wakes
+   waiters; f is then its owner's. CFUT_OK; CFUT_INVALID_STATE when f is already
+   final, cancelled, zeroed, or in the hands of a thread pool; CFUT_INVALID for
+   NULL. CFUT_TIMEOUT as status becomes ETIMEDOUT. Any thread. */
+CFUTDEF int cfut_finish(cfut_future *f, int status);
+
+/* For executors: starts, calls and finishes one future that was handed to
+   submit, in this thread. Call it with no lock of your own held. f is its
+   owner's again before it returns. */
+CFUTDEF void cfut_run(cfut_future *f);
+
+/* ---- many futures, of any executors mixed ---- */
+
+enum { CFUT_ALL_COMPLETED = 0, CFUT_FIRST_COMPLETED = 1, CFUT_FIRST_ERROR = 2 };
+
+/* Waits for fs[0..n) until all are done, the first is, or the first has failed
+   (status not 0; cancelled is no failure; without one as ALL_COMPLETED), or
+   timeout. Partitions fs in place: fs[0..k) are done, first those done before
+   the call, then in the order of completion; fs[k..n) are not. Duplicates stay
+   and count. Returns k, also on timeout; n 0: 0 at once. Below 0, fs being
+   permuted at most: CFUT_INVALID (fs or an entry NULL, unknown when),
+   CFUT_INVALID_STATE (an entry was never submitted), CFUT_NO_MEMORY (a second
+   waiter on the same futures only), CFUT_DEADLOCK, CFUT_FORKED. Any thread. */
+CFUTDEF ptrdiff_t cfut_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout);
+
+/* Private: one call that waits for futures. */
+typedef struct cfuti_collector {
+    uint32_t lock;              /* guards all of it; taken after a future's lock bit */
+    uint32_t word;              /* 1 while its owner sleeps */
+    int kind, when;
+    int status;
+    uint32_t arriving;          /* taken from a future, not yet published */
+    size_t want;                /* arrivals until its owner should wake */
+    size_t done, pending;
+    cfut_future **fs;
+    void *block;                /* links outside of the futures */
+    size_t *at;                 /* which of them belongs to which entry of fs */
+    cfuti_link untried, tried;  /* iterator: rings of what is pending */
+    uintptr_t ready, ready_last;/* iterator: what is done, oldest first */
+    cfut_future *target;        /* followed by deadlock detection */
+    void *thread;               /* who follows */
+    struct cfuti_collector *outer;
+    bool must;                  /* cannot be left before it is ready */
+} cfuti_collector;
+
+/* Iterates over futures as they complete. On the caller's stack; not to be
+   copied while in use. */
+typedef struct cfut_iter {
+    /* read-only */
+    int status;                 /* why cfut_next returned NULL: CFUT_OK, all seen */
+    size_t unfinished;          /* not yielded yet, of */
+    size_t total;               /* distinct futures */
+    /* private */
+    cfut_ns deadline;
+    uintptr_t mine;             /* what is done and taken from c, oldest first */
+    cfuti_collector c;
+} cfut_iter;
+
+/* Begins to iterate over fs[0..n); those already done come first. timeout
+   counts from this call. fs is not needed afterwards, the futures are: each
+   until it has been yielded, or cfut_iter_end. Returns it->status: CFUT_OK, or
+   CFUT_INVALID (it or an entry NULL), CFUT_INVALID_STATE, CFUT_NO_MEMORY (a
+   second waiter only), CFUT_FORKED: then cfut_next returns NULL. Does not
+   block. */
+CFUTDEF int cfut_as_completed(cfut_iter *it, cfut_future **fs, size_t n, cfut_ns timeout);
+
+/* The next future that is done, each once; blocks for it. NULL: all seen, or
+   it->status says why not: CFUT_TIMEOUT (what is done is still yielded first;
+   it->unfinished of it->total remain), CFUT_DEADLOCK, CFUT_FORKED. The iterator
+   has then ended. */
+CFUTDEF cfut_future *cfut_next(cfut_iter *it);
+
+/* Ends an iteration early; the futures go on and are no longer watched.
+   Always allowed, also twice and after the last cfut_next. */
+CFUTDEF void cfut_iter_end(cfut_iter *it);
+
+/* Makes the memory of fs[0..n) the caller's: cancels what waits, asks what runs
+   to stop, waits for all. NULL entries are skipped; order is kept. */
+CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
+
+/* ---- map ---- */
+
+/* Zero in a field means the default. */
+typedef struct cfut_map_desc {
+    size_t chunksize;       /* items that are never split; 0: chosen (1) */
+    cfut_ns timeout;        /* of the whole; 0: none */
+    int *status;            /* NULL, or n statuses, one per item */
+    bool caller_runs;       /* the calling thread takes part though no worker */
+} cfut_map_desc;
+
+/* Runs task on n items: in and out are arrays of task->in_size and out_size
+   bytes an item (out NULL if out_size is 0). Blocks until all are done; goes on
+   after a failure; returns the first failure in index order, or CFUT_OK. On
+   timeout what has not started is cancelled (status CFUT_CANCELLED), what runs
+   is asked to stop and waited for, and CFUT_TIMEOUT is returned. CFUT_INVALID:
+   NULL where an array is needed. A refused submit: that status for all items.
+   Any thread; a worker takes part. desc NULL: all defaults. */
+CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
+                     const cfut_map_desc *desc);
+
+/* ---- stream: the lazily fed map ---- */
+
+/* Writes the next input to in (task->in_size bytes). CFUT_OK; CFUT_END: there
+   are no more; another status ends the input too and is returned by
+   cfut_stream_next after the last item. Called in the thread that calls
+   cfut_stream_open and cfut_stream_next. */
+typedef int (*cfut_pull_fn)(void *user, void *in);
+
+/* Zero in a field means the default. */
+typedef struct cfut_stream_desc {
+    int buffersize;         /* items submitted and not yet yielded, at most;
+                               0: twice max_workers; negative: CFUT_INVALID */
+    bool as_completed;      /* yield in order of completion, not of input */
+    bool drain;             /* close lets what was submitted run; else cancels it */
+} cfut_stream_desc;
+
+/* Pulls buffersize items and submits them; each cfut_stream_next yields one and
+   pulls one. Constant memory, endless input welcome. One allocation, here.
+   Never NULL: a stream that could not be made answers cfut_stream_next with
+   the reason (CFUT_NO_MEMORY, CFUT_INVALID). desc NULL: all defaults. */
+CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, cfut_pull_fn pull,
+                                      void *user, const cfut_stream_desc *desc);
+
+/* Waits for the next item and copies its result to out (out_size bytes; NULL:
+   dropped). Returns the item's status (out is written only for CFUT_OK; the
+   stream goes on after a failure); CFUT_END after the last one; CFUT_TIMEOUT:
+   call again. NULL stream: CFUT_INVALID. */
+CFUTDEF int cfut_stream_next(cfut_stream *s, void *out);
+CFUTDEF int cfut_stream_next_timeout(cfut_stream *s, void *out, cfut_ns timeout);
+
+/* Of the item yielded last: its index in the input, and its error text. */
+CFUTDEF size_t cfut_stream_index(const cfut_stream *s);
+CFUTDEF const char *cfut_stream_error(const cfut_stream *s);
+
+/* Cancels what has not started (or drains), waits for what runs, frees. NULL
+   does nothing. */
+CFUTDEF void cfut_stream_close(cfut_stream *s);
+
+/* ---- inside a task ---- */
+
+/* Keeps a printf text (cut at 55 bytes) for the running task's future and
+   returns code: return cfut_fail(errno, "cannot open %s", path); the text
+   counts if code becomes the status. code 0 returns CFUT_FAILED: a failure
+   stays one. Outside a task it only returns the code. */
+CFUTDEF int cfut_fail(int code, const char *fmt, ...) CFUTI_PRINTF(2, 3);
+
+/* Whether the running task was asked to stop (cfut_cancel, cfut_reclaim, a
+   map's timeout). false outside a task. */
+CFUTDEF bool cfut_stop_requested(void);
+
+/* The executor running this task and its future; NULL outside a task. */
+CFUTDEF cfut_executor *cfut_current(void);
+CFUTDEF cfut_future *cfut_current_future(void);
+
+/* The full name of this worker thread, as "ThreadPoolExecutor-0_1"; NULL if it
+   is none. Valid as long as the thread. (The system keeps only 15 bytes.) */
+CFUTDEF const char *cfut_worker_name(void);
+
+/* ---- strictly nested fork and join, inside tasks: the fast path ---- */
+
+/* Forks a task into f: it runs in another worker or at the join. Only the
+   forker joins, last forked first; nobody else waits for f, cancels it or adds
+   callbacks. Outside a worker, or if the pool takes nothing more, it runs at
+   the join. */
+CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out);
+
+/* Runs f if nobody did, else waits for it; the task's status, or CFUT_CANCELLED
+   if the pool was closed with CFUT_CANCEL_PENDING. Never CFUT_DEADLOCK: if this
+   wait would close a circle, another wait in the circle gets that answer. */
+CFUTDEF int cfut_join(cfut_future *f);
+
+/* ---- futures on the heap ---- */
+
+/* For CFUT_TASK: allocates size bytes, copies in_size bytes to in_at, submits
+   with out at out_at. NULL: out of memory. */
+CFUTDEF cfut_future *cfut_spawn(cfut_executor *ex, const cfut_task *task, const void *in,
+                                size_t size, size_t in_at, size_t out_at);
+
+/* Frees a spawned future, now or when it is done; a pending one runs all the
+   same. Allowed in its callback. Nobody may use it afterwards. NULL does
+   nothing. */
+CFUTDEF void cfut_release(cfut_future *f);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* ---- CFUT_TASK: typed calls for one task ---- */
+
+/* CFUT_TASK(fn, In, Out); for int fn(const In *in, Out *out) makes
+
+   fn_future                       struct { cfut_future base; In in; Out out; }
+   fn_task                         static const cfut_task
+   fn_submit(ex, &f, in)           cfut_submit with in copied into f; &f.base
+   fn_result(&f), fn_result_timeout(&f, ns)
+   fn_map(ex, in, out, n), fn_map_with(ex, in, out, n, &desc)
+   fn_of(future *)                 the fn_future that it is the base of
+   fn_spawn(ex, in), fn_release(f) on the heap
+   fn_fork(&f, in), fn_join(&f)
+
+   CFUT_ACTION(fn, In); for int fn(const In *in): the same without out;
+   fn_map(ex, in, n), fn_map_with(ex, in, n, &desc).
+   In and Out are types that can be assigned (no arrays; wrap them). */
+#define CFUT_TASK(fn_, In, Out) \
+    typedef struct fn_##_future { cfut_future base; In in; Out out; } fn_##_future; \
+    CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
+    { return fn_((In const *)cfut_in, (Out *)cfut_out); } \
+    CFUTI_UNUSED static const cfut_task fn_##_task = \
+        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out) }; \
+    CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
+        cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
+    { \
+        if (!cfut_f) return NULL; \
+        cfut_f->in = cfut_in; \
+        return cfut_submit(cfut_ex, &cfut_f->base, &fn_##_task, &cfut_f->in, &cfut_f->out); \
+    } \
+    CFUTI_UNUSED static inline int fn_##_map_with( \
+        cfut_executor *cfut_ex, In const *cfut_in, Out *cfut_out, size_t cfut_n, \
+        const cfut_map_desc *cfut_desc) \
+    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, cfut_out, cfut_n, cfut_desc); } \
+    CFUTI_UNUSED static inline int fn_##_map( \
+        cfut_executor *cfut_ex, In const *cfut_in, Out *cfut_out, size_t cfut_n) \
+    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, cfut_out, cfut_n, NULL); } \
+    CFUTI_UNUSED static inline fn_##_future *fn_##_spawn(cfut_executor *cfut_ex, In cfut_in) \
+    { \
+        return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
+            sizeof(fn_##_future), offsetof(fn_##_future, in), offsetof(fn_##_future, out)); \
+    } \
+    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
+    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, &cfut_f->out); } \
+    CFUTI_COMMON(fn_)
+
+#define CFUT_ACTION(fn_, In) \
+    typedef struct fn_##_future { cfut_future base; In in; } fn_##_future; \
+    CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
+    { (void)cfut_out; return fn_((In const *)cfut_in); } \
+    CFUTI_UNUSED static const cfut_task fn_##_task = { fn_##_thunk, #fn_, sizeof(In), 0 }; \
+    CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
+        cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
+    { \
+        if (!cfut_f) return NULL; \
+        cfut_f->in = cfut_in; \
+        return cfut_submit(cfut_ex, &cfut_f->base, &fn_##_task, &cfut_f->in, NULL); \
+    } \
+    CFUTI_UNUSED static inline int fn_##_map_with( \
+        cfut_executor *cfut_ex, In const *cfut_in, size_t cfut_n, const cfut_map_desc *cfut_desc) \
+    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, NULL, cfut_n, cfut_desc); } \
+    CFUTI_UNUSED static inline int fn_##_map( \
+        cfut_executor *cfut_ex, In const *cfut_in, size_t cfut_n) \
+    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, NULL, cfut_n, NULL); } \
+    CFUTI_UNUSED static inline fn_##_future *fn_##_spawn(cfut_executor *cfut_ex, In cfut_in) \
+    { \
+        return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
+            sizeof(fn_##_future), offsetof(fn_##_future, in), 0); \
+    } \
+    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
+    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, NULL); } \
+    CFUTI_COMMON(fn_)
+
+/* Private: what both have; its last line takes the semicolon. */
+#define CFUTI_COMMON(fn_) \
+    CFUTI_UNUSED static inline int fn_##_result(fn_##_future *cfut_f) \
+    { return cfut_result(cfut_f ? &cfut_f->base : NULL); } \
+    CFUTI_UNUSED static inline int fn_##_result_timeout(fn_##_future *cfut_f, cfut_ns cfut_t) \
+    { return cfut_result_timeout(cfut_f ? &cfut_f->base : NULL, cfut_t); } \
+    CFUTI_UNUSED static inline fn_##_future *fn_##_of(cfut_future *cfut_f) \
+    { return (fn_##_future *)(void *)cfut_f; } \
+    CFUTI_UNUSED static inline void fn_##_release(fn_##_future *cfut_f) \
+    { cfut_release(cfut_f ? &cfut_f->base : NULL); } \
+    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
+    { return cfut_join(&cfut_f->base); } \
+    struct cfuti_takes_the_semicolon
+
+#ifdef __cplusplus
+/* C++ has no &(desc){...}: the same calls with a reference. */
+static inline cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc &desc)
+{ return cfut_thread_pool(&desc); }
+static inline cfut_executor *cfut_process_pool(const cfut_process_pool_desc &desc)
+{ return cfut_process_pool(&desc); }
+static inline int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out,
+                           size_t n, const cfut_map_desc &desc)
+{ return cfut_map(ex, task, in, out, n, &desc); }
+static inline cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task,
+                                            cfut_pull_fn pull, void *user,
+                                            const cfut_stream_desc &desc)
+{ return cfut_stream_open(ex, task, pull, user, &desc); }
+#endif
+
+#endif /* CFUT_H */
+
+#ifdef CFUT_IMPLEMENTATION
+#ifndef CFUTI_IMPLEMENTED
+#define CFUTI_IMPLEMENTED
+
+/*=========================================================================
+    >>config   platform as 0/1 macros, tunable numbers
+=========================================================================*/
+
+#if defined(_WIN32)
+#define CFUTI_WINDOWS 1
+#define CFUTI_LINUX 0
+#define CFUTI_MACOS 0
+#elif defined(__linux__)
+#define CFUTI_WINDOWS 0
+#define CFUTI_LINUX 1
+#define CFUTI_MACOS 0
+#elif defined(__APPLE__)
+#define CFUTI_WINDOWS 0
+#define CFUTI_LINUX 0
+#define CFUTI_MACOS 1
+#elif defined(__unix__)
+#define CFUTI_WINDOWS 0
+#define CFUTI_LINUX 0
+#define CFUTI_MACOS 0
+#else
+#error "cfut: unknown platform. Define __unix__ if it has POSIX threads."
+#endif
+#define CFUTI_POSIX (!CFUTI_WINDOWS)
+
+#if CFUTI_LINUX && !defined(CFUT_NO_FUTEX)
+#define CFUTI_FUTEX 1
+#else
+#define CFUTI_FUTEX 0
+#endif
+
+#if !defined(__GNUC__) && !defined(__clang__)
+#error "cfut: the implementation needs gcc or clang (on Windows: mingw-w64 or clang)."
+#endif
+
+#if defined(CFUT_MALLOC) != defined(CFUT_FREE)
+#error "cfut: define CFUT_MALLOC and CFUT_FREE both or none."
+#endif
+
+#ifndef CFUT_SPIN_NS
+#define CFUT_SPIN_NS 20000          /* the cost of about one sleep and wake-up */
+#endif
+
+#ifndef CFUT_ASSERT
+#define CFUT_ASSERT(x) ((void)0)
+#endif
+
+enum {
+    CFUTI_CACHE_LINE = 64,
+    CFUTI_MAX_WORKERS = 65536,
+    CFUTI_RING_MAX = 1024,          /* slots of a worker's deque, in small pools */
+    CFUTI_RING_MIN = 64,            /* and in very large ones */
+    CFUTI_BATCH = 256,              /* most tasks that a worker takes at once */
+    CFUTI_FAIRNESS = 61,            /* every 61st pick looks outside first; prime,
+                                       so as not to beat in time with a program */
+    CFUTI_GRAVES = 256              /* ended pools whose handles still answer */
+};
+
+/*=========================================================================
+    >>compiler   attributes, thread-local storage, system headers
+=========================================================================*/
+
+#ifdef __cplusplus
+#define CFUTI_TLS thread_local
+#define CFUTI_STATIC_ASSERT(x, text) static_assert(x, text)
+#else
+#define CFUTI_TLS _Thread_local
+#define CFUTI_STATIC_ASSERT(x, text) _Static_assert(x, text)
+#endif
+
+#define CFUTI_NOINLINE __attribute__((noinline))
+#define CFUTI_LIKELY(x) __builtin_expect(!!(x), 1)
+#define CFUTI_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* The struct that has the member at p. */
+#define CFUTI_OUTER(type, member, p) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+
+#include <errno.h>                  /* ETIMEDOUT */
+#include <stdarg.h>                 /* cfut_fail */
+#include <stdio.h>                  /* vsnprintf */
+#include <stdlib.h>                 /* malloc, free, atexit */
+#include <string.h>                 /* memcpy, memset */
+
+#if defined(__cplusplus) && defined(__cpp_exceptions)
+#define CFUTI_EXCEPTIONS 1
+#include <exception>
+#if defined(__GLIBCXX__)
+#include <cxxabi.h>                 /* pthread_exit unwinds as an exception */
+#endif
+#else
+#define CFUTI_EXCEPTIONS 0
+#endif
+
+#if CFUTI_WINDOWS
+#if defined(_WIN32_WINNT) && _WIN32_WINNT < 0x0602
+#error "cfut: WaitOnAddress needs Windows 8; define _WIN32_WINNT as 0x0602 or more."
+#endif
+#ifndef _WIN32_WINNT
+#define _WIN32_WINNT 0x0602
+#endif
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#include <windows.h>
+#include <process.h>                /* _beginthreadex */
+#else
+#include <fcntl.h>                  /* cgroup files */
+#include <pthread.h>
+#include <sched.h>                  /* sched_yield */
+#include <signal.h>                 /* workers block signals */
+#include <time.h>                   /* clock_gettime, nanosleep */
+#include <unistd.h>                 /* sysconf, read, syscall */
+#if CFUTI_LINUX
+#include <sys/prctl.h>              /* thread names */
+#include <sys/syscall.h>
+#if defined(__GLIBC__) && !defined(__USE_MISC)
+#error "cfut: under -std=c11 include cfut.h before any system header where it is implemented, or use -std=gnu11."
+#endif
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*=========================================================================
+    >>atomics   every atomic operation; the name says the order
+=========================================================================*/
+
+/* On plain integers and pointers, so that public structs stay plain (C++ has
+   no _Atomic). A test that controls scheduling defines CFUTI_ATOMICS and all
+   of these itself.
+
+   The comments at the uses name what travels: a release says which acquire
+   reads it; a relaxed one why nothing travels; a seq_cst one names its
+   store-then-load pair. There is no stand-alone fence: ThreadSanitizer does
+   not model them. */
+#ifndef CFUTI_ATOMICS
+#define cfuti_load_relaxed(p)        __atomic_load_n(p, __ATOMIC_RELAXED)
+#define cfuti_load_acquire(p)        __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define cfuti_load_seq_cst(p)        __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define cfuti_store_relaxed(p, v)    __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define cfuti_store_release(p, v)    __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define cfuti_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
+#define cfuti_exchange_seq_cst(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
+#define cfuti_add_relaxed(p, v)      __atomic_fetch_add(p, v, __ATOMIC_RELAXED)
+#define cfuti_and_release(p, v)      __atomic_fetch_and(p, v, __ATOMIC_RELEASE)
+#define cfuti_cas_acquire(p, e, v) \
+    __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
+#define cfuti_cas_release(p, e, v) \
+    __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+#endif
+
+/*=========================================================================
+    >>os-posix   threads, clock, sleeping on a word: POSIX
+=========================================================================*/
+
+/* The operating system in a dozen functions. This section and the next
+   implement the same ones; the rest of the file calls them without the "sys_",
+   so that a test may replace each by a macro of that name.
+
+   Common to all: pointers are not NULL; nothing is printed; EINTR is hidden.
+
+   cfuti_sys_now        monotonic nanoseconds, above 0
+   cfuti_sys_pause      a hint to the CPU inside a spin loop
+   cfuti_sys_yield      gives the CPU to another thread if there is one
+   cfuti_sys_nap        sleeps some ns (no cancellation point)
+   cfuti_sys_cpus       how many CPUs this process may use, at least 1
+   cfuti_sys_thread_start   starts cfuti_thread_body(arg); stack: bytes for the
+                        user or 0; false: not started
+   cfuti_sys_thread_join    waits for its end and frees it
+   cfuti_sys_thread_detach  of itself: nobody will join
+   cfuti_sys_thread_name    names the calling thread
+   cfuti_sys_wait       sleeps while *word == expected, until a wake or the
+                        deadline (absolute, CFUT_FOREVER: none); may wake early
+   cfuti_sys_wake       wakes all that sleep on word; touches the address only
+                        as a number, so its memory may be gone already
+   cfuti_sys_hooks      once: register exit and fork handlers */
+
+static void cfuti_thread_body(void *arg);       /* >>pool: what a thread does */
+static void cfuti_thread_abandoned(void *arg);  /* >>pool: it left by pthread_exit */
+static void cfuti_at_exit(void);                /* >>pool */
+static void cfuti_fork_prepare(void);           /* >>pool */
+static void cfuti_fork_parent(void);
+static void cfuti_fork_child(void);
+
+static inline void cfuti_sys_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+    __asm__ __volatile__("yield" ::: "memory");
+#else
+    __asm__ __volatile__("" ::: "memory");
+#endif
+}
+
+#if CFUTI_POSIX
+
+typedef pthread_t cfuti_os_thread;
+
+static cfut_ns cfuti_sys_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (cfut_ns)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void cfuti_sys_yield(void)
+{
+    sched_yield();
+}
+
+static void cfuti_sys_nap(cfut_ns ns)
+{
+    struct timespec ts;
+    int old;
+
+    ts.tv_sec = (time_t)(ns / 1000000000);
+    ts.tv_nsec = (long)(ns % 1000000000);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    nanosleep(&ts, NULL);
+    pthread_setcancelstate(old, NULL);
+}
+
+#if CFUTI_LINUX
+/* Reads a small file into buf, terminated. Returns its length, or -1. */
+static int cfuti_sys_read(const char *path, char *buf, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0) return -1;
+    n = read(fd, buf, size - 1);
+    close(fd);
+    if (n < 0) return -1;
+    buf[n] = 0;
+    return (int)n;
+}
+
+/* CPUs granted by the quota in the cgroup v2 folder, rounded up; 0: no limit. */
+static int cfuti_sys_quota(const char *folder)
+{
+    char path[600], text[64];
+    long quota, period;
+
+    if (snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", folder) >= (int)sizeof path)
+        return 0;
+    if (cfuti_sys_read(path, text, sizeof text) < 0) return 0;
+    if (sscanf(text, "%ld %ld", &quota, &period) != 2 || quota <= 0 || period <= 0) return 0;
+    return (int)((quota + period - 1) / period);
+}
+
+/* The least quota on the way from this process's cgroup up to the root. */
+static int cfuti_sys_cgroup_cpus(void)
+{
+    char text[512], *folder, *cut;
+    int least = 0, n;
+
+    if (cfuti_sys_read("/proc/self/cgroup", text, sizeof text) < 0) return 0;
+    folder = strstr(text, "0::/");
+    if (!folder) return 0;
+    folder += 3;
+    cut = strchr(folder, '\n');
+    if (cut) *cut = 0;
+    do {
+        n = cfuti_sys_quota(strcmp(folder, "/") ? folder : "");
+        if (n > 0 && (!least || n < least)) least = n;
+        cut = strrchr(folder, '/');
+        if (cut) *cut = 0;
+    } while (cut && *folder);
+    n = cfuti_sys_quota("");
+    return n > 0 && (!least || n < least) ? n : least;
+}
+
+/* The affinity mask by the raw call: glibc's wrapper needs _GNU_SOURCE. */
+static int cfuti_sys_affinity_cpus(void)
+{
+    unsigned char mask[1024];
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    int n = 0;
+
+    for (long i = 0; i < bytes; i++)
+        for (unsigned b = mask[i]; b; b &= b - 1) n++;
+    return n;
+}
+#endif
+
+static int cfuti_sys_cpus(void)
+{
+    long n = 0;
+#if CFUTI_LINUX
+    int quota = cfuti_sys_cgroup_cpus();
+
+    n = cfuti_sys_affinity_cpus();
+    if (quota > 0 && (n <= 0 || quota < n)) n = quota;
+#endif
+#ifdef _SC_NPROCESSORS_ONLN
+    if (n <= 0) n = sysconf(_SC_NPROCESSORS_ONLN);
+#endif
+    return n > 0 ? (int)n : 1;
+}
+
+/* What a task may have used of the stack when it leaves by pthread_exit stays
+   readable while the handler runs: glibc unwinds to the frame that registered
+   the handler first, so that the handler's own frames would overwrite it. */
+enum { CFUTI_ABANDON_PAD = 16384 };
+
+static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
+{
+    volatile char pad[CFUTI_ABANDON_PAD];
+
+    pad[0] = 0;
+    cfuti_thread_body(arg);
+    (void)pad[0];                   /* no tail call: the pad must stay */
+}
+
+static void *cfuti_sys_thread_main(void *arg)
+{
+    pthread_cleanup_push(cfuti_thread_abandoned, arg);
+    cfuti_sys_thread_padded(arg);
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+/* All signals but those that a fault raises, a debugger uses, a profiler sends. */
+static void cfuti_sys_block_signals(sigset_t *old)
+{
+    sigset_t set;
+
+    sigfillset(&set);
+    sigdelset(&set, SIGSEGV);
+    sigdelset(&set, SIGBUS);
+    sigdelset(&set, SIGFPE);
+    sigdelset(&set, SIGILL);
+    sigdelset(&set, SIGABRT);
+    sigdelset(&set, SIGTRAP);
+    sigdelset(&set, SIGSYS);
+    sigdelset(&set, SIGPROF);
+    pthread_sigmask(SIG_SETMASK, &set, old);
+}
+
+static bool cfuti_sys_stack(pthread_attr_t *attr, size_t stack)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    if (stack == 0) return true;
+    if (stack > SIZE_MAX - CFUTI_ABANDON_PAD - 2 * page - 65536) return false;
+    stack += CFUTI_ABANDON_PAD + 32768;         /* ours, and the system's minimum */
+    stack = (stack + page - 1) / page * page;
+    return pthread_attr_setstacksize(attr, stack) == 0;
+}
+
+CFUTI_UNUSED static bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack, void *arg)
+{
+    pthread_attr_t attr;
+    sigset_t old;
+    bool ok;
+
+    if (pthread_attr_init(&attr) != 0) return false;
+    ok = cfuti_sys_stack(&attr, stack);
+    cfuti_sys_block_signals(&old);
+    ok = ok && pthread_create(t, &attr, cfuti_sys_thread_main, arg) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return ok;
+}
+
+static void cfuti_sys_thread_join(cfuti_os_thread t)
+{
+    pthread_join(t, NULL);
+}
+
+static void cfuti_sys_thread_detach(void)
+{
+    pthread_detach(pthread_self());
+}
+
+static void cfuti_sys_thread_name(const char *name)
+{
+#if CFUTI_LINUX
+    prctl(PR_SET_NAME, (unsigned long)(uintptr_t)name, 0, 0, 0);
+#elif CFUTI_MACOS
+    pthread_setname_np(name);
+#else
+    (void)name;
+#endif
+}
+
+#if CFUTI_FUTEX
+
+/* The kernel's own layout of a 64-bit timespec: on 32-bit systems libc's may
+   differ, and SYS_futex_time64 takes this one everywhere. */
+typedef struct cfuti_sys_timespec { int64_t sec, nsec; } cfuti_sys_timespec;
+
+#if defined(SYS_futex_time64) && !defined(__LP64__)
+#define CFUTI_SYS_FUTEX SYS_futex_time64
+#else
+#define CFUTI_SYS_FUTEX SYS_futex
+#endif
+/* From linux/futex.h, which musl does not bring. */
+enum { CFUTI_FUTEX_WAIT_BITSET = 9 | 128, CFUTI_FUTEX_WAKE = 1 | 128 };
+
+/* WAIT_BITSET, since its timeout is absolute and monotonic. */
+static void cfuti_sys_wait(uint32_t *word, uint32_t expected, cfut_ns deadline)
+{
+    cfuti_sys_timespec ts;
+
+    ts.sec = deadline / 1000000000;
+    ts.nsec = deadline % 1000000000;
+    syscall(CFUTI_SYS_FUTEX, word, CFUTI_FUTEX_WAIT_BITSET, expected,
+            deadline == CFUT_FOREVER ? NULL : &ts, NULL, 0xffffffffu);
+}
+
+static void cfuti_sys_wake(uint32_t *word)
+{
+    syscall(CFUTI_SYS_FUTEX, word, CFUTI_FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+static void cfuti_sys_wait_reset(void) {}
+
+#else
+
+/* A table of mutex and condition, chosen by the word's address. A waker takes
+   the bucket's mutex after the word was changed, a sleeper looks at the word
+   under it: so no wake-up falls in between. Words that share a bucket wake
+   each other early, which every caller allows. */
+enum { CFUTI_BUCKETS = 64 };
+typedef struct cfuti_sys_bucket {
+    pthread_mutex_t mutex;          /* the last lock in every order */
+    pthread_cond_t cond;            /* "a word of this bucket has changed" */
+} cfuti_sys_bucket;
+
+static cfuti_sys_bucket cfuti_sys_buckets[CFUTI_BUCKETS];
+static pthread_once_t cfuti_sys_buckets_once = PTHREAD_ONCE_INIT;
+
+/* Also in a forked child, where a thread that is gone may have held one. */
+static void cfuti_sys_buckets_init(void)
+{
+    for (int i = 0; i < CFUTI_BUCKETS; i++) {
+        pthread_mutex_init(&cfuti_sys_buckets[i].mutex, NULL);
+#if CFUTI_MACOS
+        pthread_cond_init(&cfuti_sys_buckets[i].cond, NULL);
+#else
+        pthread_condattr_t attr;
+
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_init(&cfuti_sys_buckets[i].cond, &attr);
+        pthread_condattr_destroy(&attr);
+#endif
+    }
+}
+
+static cfuti_sys_bucket *cfuti_sys_bucket_of(const uint32_t *word)
+{
+    uint32_t key = (uint32_t)((uintptr_t)word >> 2) * 2654435769u;
+
+    pthread_once(&cfuti_sys_buckets_once, cfuti_sys_buckets_init);
+    return &cfuti_sys_buckets[key >> 26];
+}
+
+static void cfuti_sys_cond_wait(cfuti_sys_bucket *b, cfut_ns deadline)
+{
+    struct timespec ts;
+
+    if (deadline == CFUT_FOREVER) {
+        pthread_cond_wait(&b->cond, &b->mutex);
+        return;
+    }
+#if CFUTI_MACOS
+    deadline -= cfuti_sys_now();
+    if (deadline < 0) deadline = 0;
+#endif
+    if (deadline / 1000000000 > 0x7ffffff0) deadline = (cfut_ns)0x7ffffff0 * 1000000000;
+    ts.tv_sec = (time_t)(deadline / 1000000000);
+    ts.tv_nsec = (long)(deadline % 1000000000);
+#if CFUTI_MACOS
+    pthread_cond_timedwait_relative_np(&b->cond, &b->mutex, &ts);
+#else
+    pthread_cond_timedwait(&b->cond, &b->mutex, &ts);
+#endif
+}
+
+static void cfuti_sys_wait(uint32_t *word, uint32_t expected, cfut_ns deadline)
+{
+    cfuti_sys_bucket *b = cfuti_sys_bucket_of(word);
+    int old;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    pthread_mutex_lock(&b->mutex);
+    if (cfuti_load_relaxed(word) == expected)   /* relaxed: under the mutex */
+        cfuti_sys_cond_wait(b, deadline);
+    pthread_mutex_unlock(&b->mutex);
+    pthread_setcancelstate(old, NULL);
+}
+
+static void cfuti_sys_wake(uint32_t *word)
+{
+    cfuti_sys_bucket *b = cfuti_sys_bucket_of(word);
+
+    pthread_mutex_lock(&b->mutex);
+    pthread_cond_broadcast(&b->cond);
+    pthread_mutex_unlock(&b->mutex);
+}
+
+static void cfuti_sys_wait_reset(void) { cfuti_sys_buckets_init(); }
+
+#endif
+
+static void cfuti_sys_hooks(void)
+{
+    atexit(cfuti_at_exit);
+    pthread_atfork(cfuti_fork_prepare, cfuti_fork_parent, cfuti_fork_child);
+}
+
+#endif /* CFUTI_POSIX */
+
+/*=========================================================================
+    >>os-windows   the same by Win32 calls
+=========================================================================*/
+#if CFUTI_WINDOWS
+
+typedef HANDLE cfuti_os_thread;
+
+static cfut_ns cfuti_sys_now(void)
+{
+    LARGE_INTEGER count, frequency;
+
+    QueryPerformanceCounter(&count);
+    QueryPerformanceFrequency(&frequency);
+    return count.QuadPart / frequency.QuadPart * 1000000000 +
+           count.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
+}
+
+static void cfuti_sys_yield(void)
+{
+    SwitchToThread();
+}
+
+/* Milliseconds of a duration, rounded up; INFINITE is never reached by one. */
+static DWORD cfuti_sys_ms(cfut_ns ns)
+{
+    cfut_ns ms = ns / 1000000 + (ns % 1000000 > 0);
+
+    if (ms < 0) return 0;
+    return ms < 0x7fffffff ? (DWORD)ms : 0x7fffffff;
+}
+
+static void cfuti_sys_nap(cfut_ns ns)
+{
+    Sleep(cfuti_sys_ms(ns));
+}
+
+static int cfuti_sys_cpus(void)
+{
+    DWORD_PTR mine = 0, all = 0;
+    int n = 0;
+
+    if (GetProcessAffinityMask(GetCurrentProcess(), &mine, &all))
+        for (; mine; mine &= mine - 1) n++;
+    if (n == 0) n = (int)GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+    return n > 0 ? n : 1;
+}
+
+static unsigned __stdcall cfuti_sys_thread_main(void *arg)
+{
+    cfuti_thread_body(arg);
+    return 0;
+}
+
+CFUTI_UNUSED static bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack, void *arg)
+{
+    uintptr_t handle;
+
+    if (stack > UINT_MAX - 65536) return false;
+    handle = _beginthreadex(NULL, stack ? (unsigned)stack + 32768 : 0, cfuti_sys_thread_main, arg,
+                            STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    *t = (HANDLE)handle;
+    return handle != 0;
+}
+
+static void cfuti_sys_thread_join(cfuti_os_thread t)
+{
+    WaitForSingleObject(t, INFINITE);
+    CloseHandle(t);
+}
+
+static void cfuti_sys_thread_detach(void) {}    /* its handle is closed by no one */
+
+/* SetThreadDescription came with Windows 10: looked up, not linked. */
+static void cfuti_sys_thread_name(const char *name)
+{
+    typedef HRESULT (WINAPI *describe_fn)(HANDLE, PCWSTR);
+    union { FARPROC p; describe_fn fn; } u;
+    wchar_t wide[64];
+    size_t i;
+
+    u.p = GetProcAddress(GetModuleHandleA("kernel32.dll"), "SetThreadDescription");
+    if (!u.p) return;
+    for (i = 0; name[i] && i < 63; i++) wide[i] = (wchar_t)(unsigned char)name[i];
+    wide[i] = 0;
+    u.fn(GetCurrentThread(), wide);
+}
+
+static void cfuti_sys_wait(uint32_t *word, uint32_t expected, cfut_ns deadline)
+{
+    DWORD ms = INFINITE;
+
+    if (deadline != CFUT_FOREVER) ms = cfuti_sys_ms(deadline - cfuti_sys_now());
+    WaitOnAddress(word, &expected, sizeof *word, ms);
+}
+
+static void cfuti_sys_wake(uint32_t *word)
+{
+    WakeByAddressAll(word);
+}
+
+static void cfuti_sys_wait_reset(void) {}
+
+static void cfuti_sys_hooks(void)
+{
+    atexit(cfuti_at_exit);
+    (void)cfuti_thread_abandoned;   /* ExitThread has no handlers */
+    (void)cfuti_fork_prepare;
+    (void)cfuti_fork_parent;
+    (void)cfuti_fork_child;
+}
+
+#endif /* CFUTI_WINDOWS */
+
+/* What a test may replace, one by one. */
+#ifndef cfuti_now
+#define cfuti_now cfuti_sys_now
+#endif
+#ifndef cfuti_pause
+#define cfuti_pause cfuti_sys_pause
+#endif
+#ifndef cfuti_yield
+#define cfuti_yield cfuti_sys_yield
+#endif
+#ifndef cfuti_nap
+#define cfuti_nap cfuti_sys_nap
+#endif
+#ifndef cfuti_cpus
+#define cfuti_cpus cfuti_sys_cpus
+#endif
+#ifndef cfuti_thread_start
+#define cfuti_thread_start cfuti_sys_thread_start
+#endif
+#ifndef cfuti_thread_join
+#define cfuti_thread_join cfuti_sys_thread_join
+#endif
+#ifndef cfuti_thread_detach
+#define cfuti_thread_detach cfuti_sys_thread_detach
+#endif
+#ifndef cfuti_thread_name
+#define cfuti_thread_name cfuti_sys_thread_name
+#endif
+#ifndef cfuti_wait_word
+#define cfuti_wait_word cfuti_sys_wait
+#endif
+#ifndef cfuti_wake_word
+#define cfuti_wake_word cfuti_sys_wake
+#endif
+#ifndef cfuti_hooks
+#define cfuti_hooks cfuti_sys_hooks
+#endif
+
+/*=========================================================================
+    >>memory   allocation and checked sizes
+=========================================================================*/
+
+#ifndef CFUT_MALLOC
+#define CFUT_MALLOC(n) malloc(n)
+#define CFUT_FREE(p) free(p)
+#endif
+
+/* Zeroed memory, or NULL. */
+static void *cfuti_alloc(size_t size)
+{
+    void *p = CFUT_MALLOC(size);
+
+    if (p) memset(p, 0, size);
+    return p;
+}
+
+/* a * b + c, or SIZE_MAX (which no allocation grants) if that overflows. */
+static size_t cfuti_size(size_t a, size_t b, size_t c)
+{
+    if (b && a > (SIZE_MAX - c) / b) return SIZE_MAX;
+    return a * b + c;
+}
+
+static size_t cfuti_round_up(size_t n, size_t to)
+{
+    return n > SIZE_MAX - to ? SIZE_MAX : (n + to - 1) / to * to;
+}
+
+/*=========================================================================
+    >>clock   deadlines: absolute inside, relative outside
+=========================================================================*/
+
+static cfut_ns cfuti_deadline(cfut_ns timeout)
+{
+    cfut_ns now;
+
+    if (timeout == CFUT_FOREVER) return CFUT_FOREVER;
+    if (timeout < 0) timeout = 0;
+    now = cfuti_now();
+    return timeout >= CFUT_FOREVER - now ? CFUT_FOREVER - 1 : now + timeout;
+}
+
+static bool cfuti_expired(cfut_ns deadline)
+{
+    return deadline != CFUT_FOREVER && cfuti_now() >= deadline;
+}
+
+/*=========================================================================
+    >>lock   the small lock, and how it waits
+=========================================================================*/
+
+/* A word: 0 free, 1 held. Taken for some dozen instructions, never while user
+   code runs, so its waiters spin; as the holder may have lost its CPU, they
+   soon give up theirs, and after some rounds sleep, so that a holder of lower
+   priority gets to run.
+   Not a futex lock, because its release is a read-modify-write (5 ns on every
+   submit), where here it is a plain store.
+
+   The order of all locks: a future's lock bit, a collector, a pool or the
+   graph, a deque; the registry before a pool. */
+
+static void cfuti_backoff(unsigned *round)
+{
+    if (*round < 6) {
+        for (unsigned i = 0; i < 1u << *round; i++) cfuti_pause();
+    } else if (*round < 32) {
+        cfuti_yield();
+    } else {
+        cfuti_nap(CFUT_US(50));
+    }
+    ++*round;
+}
+
+static void cfuti_lock(uint32_t *lock)
+{
+    unsigned round = 0;
+
+    /* acquire: pairs with the release in cfuti_unlock; all that it guards */
+    while (cfuti_exchange_acquire(lock, 1u))
+        do cfuti_backoff(&round);
+        while (cfuti_load_relaxed(lock));   /* relaxed: the exchange decides */
+}
+
+static void cfuti_unlock(uint32_t *lock)
+{
+    cfuti_store_release(lock, 0u);          /* release: to cfuti_lock */
+}
+
+/*=========================================================================
+    >>thread   what the library knows about the calling thread
+=========================================================================*/
+
+/* What stops a group of calls within a task: a map's. */
+typedef struct cfuti_scope {
+    uint32_t stop;                  /* atomic */
+    cfut_ns deadline;
+} cfuti_scope;
+
+/* One task that runs on this thread; on the stack of cfuti_execute. */
+typedef struct cfuti_frame {
+    cfut_future *future;
+    cfut_executor *executor;
+    struct cfuti_frame *outer;      /* the task that waits for this one here */
+    const cfuti_scope *scope;       /* of the map that it is in, or NULL */
+    int code;                       /* of text; 0: no text */
+    char text[56];
+} cfuti_frame;
+
+/* One future whose callbacks run on this thread. */
+typedef struct cfuti_notice {
+    cfut_future *future;
+    struct cfuti_notice *outer;
+    const char *text;
+    uint32_t final;                 /* the state it will have */
+    int status;
+} cfuti_notice;
+
+typedef struct cfuti_thread {
+    cfuti_frame *frame;             /* innermost task */
+    cfuti_notice *notice;           /* innermost completion with callbacks */
+    cfuti_collector *collector;     /* innermost wait that runs tasks here */
+    struct cfuti_worker *worker;    /* the pool worker that this thread is */
+    bool woke;                      /* its last submit had to wake a worker */
+    /* under the graph lock */
+    cfut_future *waiting;           /* blocked, without limit, on this */
+    cfuti_collector *sleeping_in;   /* by this wait */
+    bool doomed;                    /* it is to answer CFUT_DEADLOCK */
+    struct cfuti_thread *next;      /* in the walk of >>graph */
+    uint32_t visited;
+} cfuti_thread;
+
+static CFUTI_TLS cfuti_thread cfuti_thread_record;
+
+#ifndef cfuti_self
+#define cfuti_self() (&cfuti_thread_record)
+#endif
+
+/* Guards waiting, next and visited of all threads. Global, as waits lead from
+   pool to pool; taken only by a task about to sleep, and by whoever completes
+   what such a task sleeps for. */
+static uint32_t cfuti_graph_lock;
+
+/* Counts forks, in the state words' upper byte: a future that was pending at a
+   fork is recognized in the child. */
+static uint32_t cfuti_generation;
+
+/*=========================================================================
+    >>future   states, completion, collectors
+=========================================================================*/
+
+/* THE STATE WORD
+
+   Bits 0..2 hold enum cfut_state, bits 24..31 the fork generation, the rest
+   are flags. CANCELLED_AND_NOTIFIED and FINISHED are final.
+
+     submit            -> PENDING              plain store, nobody else sees f yet
+     cfuti_complete    -> FINISHED, NOTIFIED   the worker that has f's token, or
+                                               whoever took f out of its queue
+     by hand: cfut_start PENDING -> RUNNING, cfut_finish -> FINISHED,
+              cfut_cancel PENDING -> CANCELLED, then cfut_start -> NOTIFIED
+
+   Who may complete a submitted future is decided outside of this word: by its
+   queue slot (>>queue). So starting it costs no atomic operation here; who runs
+   it stands in f->owner, and "running" is PENDING with such an owner.
+
+   LOCK is a lock bit. It guards the flags, u.before and waiters. Whoever wants
+   to be told of the completion (collector, callback) takes it, adds himself,
+   sets a flag. The completer's fast path is one compare-and-swap of a word
+   without flags; any flag sends it to the slow path, which takes the lock.
+
+   INVARIANT: the store that makes the state final is the last touch of f by
+   the library. Before it every collector has been told (in its own memory, but
+   not yet woken) and every callback has returned.
+
+   WHAT WOULD BREAK IT, AND WHY IT CANNOT
+   1. A waiter adds itself after the completer looked: it needs the lock, or the
+      completer's compare-and-swap fails. Either the waiter sees a final state,
+      or the completer sees the waiter.
+   2. A waiter's time runs out while f completes, and f is freed by another
+      thread while the waiter unlinks itself: see collectors.
+   3. The completer wakes a waiter whose stack frame is gone: it releases the
+      collector's lock as its last touch, and wakes by address.
+
+   COLLECTORS
+
+   A collector is one call that waits, for one future (RESULT), a set (WAIT),
+   or a set one by one (ITER). For each of its futures it has a link: inside
+   the future if that place is free, else in a block of its own (on the stack
+   for RESULT, allocated for a second wait on the same future).
+
+   Each link is in one of two states under the collector's lock C: attached
+   (f is not final, so f is there), or arrived. The completer, holding the
+   future's lock F, goes to each collector: lock C, let the link arrive (which
+   is bookkeeping in the collector's memory), unlock C. F is taken before C.
+   With one collector the final store happens under C. With more, it happens
+   after all have arrived; meanwhile they count it as arriving, and nobody
+   returns from a wait while something is arriving: he would report a future
+   as done that is not yet.
+
+   Leaving early: the owner holds C and sees an attached link. So the completer
+   has not passed this collector, so f is not final and its memory is there. F
+   is needed to unlink, but F comes before C: so only try; when that fails, let
+   go of C and begin again (the completer may be waiting for C while it holds F).
+
+   An iterator hands out futures after their completion, so it keeps arrived
+   ones in a list through their field next, claimed by the flag LINK, which
+   stays in the final state until the future has been yielded. */
+
+enum {
+    CFUTI_STATE = 7,
+    CFUTI_LOCK = 1 << 3,
+    CFUTI_STOP = 1 << 4,            /* asked to stop */
+    CFUTI_CALLBACK = 1 << 5,        /* u.before.fn is set */
+    CFUTI_CALLBACKS = 1 << 6,       /* u.before.callbacks is set */
+    CFUTI_LINK = 1 << 7,            /* u.before.link is set; when final: next is */
+    CFUTI_WAITERS = 1 << 8,         /* waiters is set */
+    CFUTI_COMPLETING = 1 << 9,      /* decided; its callbacks run */
+    CFUTI_CANCELLING = 1 << 10,     /* decided: cancelled */
+    CFUTI_TEXT = 1 << 11,           /* final: u.text is set */
+    CFUTI_RELEASED = 1 << 12,       /* whoever completes it frees it */
+    CFUTI_SLOW = CFUTI_LOCK | CFUTI_CALLBACK | CFUTI_CALLBACKS | CFUTI_LINK | CFUTI_WAITERS |
+                 CFUTI_COMPLETING | CFUTI_RELEASED
+};
+#define CFUTI_GENERATION 0xff000000u
+
+enum { CFUTI_RESULT, CFUTI_WAIT, CFUTI_ITER };      /* kinds of collectors */
+
+/* A link outside of its future. In a ring of f->waiters. */
+typedef struct cfuti_extra {
+    struct cfuti_extra *next, *prev;
+    cfut_future *future;
+    cfuti_link link;
+} cfuti_extra;
+
+/* Further callbacks, in a ring; u.before.callbacks is the last. */
+typedef struct cfuti_callback {
+    struct cfuti_callback *next;
+    cfut_done_fn fn;
+    void *user;
+} cfuti_callback;
+
+#if defined(__LP64__) || defined(_WIN64)
+CFUTI_STATIC_ASSERT(sizeof(cfut_future) == 120, "an int to int future fits 128 bytes");
+#endif
+CFUTI_STATIC_ASSERT(sizeof(((cfut_future *)0)->u.before) <= 56, "callbacks fit the text's place");
+
+static bool cfuti_is_final(uint32_t s)
+{
+    s &= CFUTI_STATE;
+    return s == CFUT_STATE_CANCELLED_AND_NOTIFIED || s == CFUT_STATE_FINISHED;
+}
+
+/* Of a parent process: nobody will complete it. */
+static bool cfuti_is_foreign(const cfut_future *f, uint32_t s)
+{
+    return CFUTI_UNLIKELY((s ^ cfuti_generation) & CFUTI_GENERATION) &&
+           cfuti_load_relaxed(&f->owner) != 0;      /* relaxed: written before the fork */
+}
+
+static const cfuti_notice *cfuti_notice_of(const cfut_future *f)
+{
+    const cfuti_notice *n = cfuti_self()->notice;
+
+    while (n && n->future != f) n = n->outer;
+    return n;
+}
+
+/* f's state as this thread sees it: final inside its own callbacks. */
+static uint32_t cfuti_view(const cfut_future *f)
+{
+    /* acquire: status, text and out, from the release that made it final */
+    uint32_t s = cfuti_load_acquire(&f->state);
+
+    if (CFUTI_UNLIKELY(s & CFUTI_COMPLETING) && !cfuti_is_final(s)) {
+        const cfuti_notice *n = cfuti_notice_of(f);
+        if (n) return (s & ~(uint32_t)CFUTI_STATE) | n->final;
+    }
+    return s;
+}
+
+/* Locks f unless it is final or fresh; returns the state before. */
+static uint32_t cfuti_future_lock(cfut_future *f)
+{
+    unsigned round = 0;
+    uint32_t s = cfuti_load_acquire(&f->state);     /* acquire: as in cfuti_view */
+
+    while (!cfuti_is_final(s) && (s & CFUTI_STATE) != CFUT_STATE_FRESH) {
+        if (s & CFUTI_LOCK) {
+            cfuti_backoff(&round);
+            s = cfuti_load_acquire(&f->state);
+        } else if (cfuti_cas_acquire(&f->state, &s, s | CFUTI_LOCK)) {
+            break;                  /* acquire: pairs with cfuti_future_unlock */
+        }
+    }
+    return s;
+}
+
+static bool cfuti_future_trylock(cfut_future *f, uint32_t *s)
+{
+    *s = cfuti_load_relaxed(&f->state);             /* relaxed: the swap decides */
+    return !(*s & CFUTI_LOCK) && cfuti_cas_acquire(&f->state, s, *s | CFUTI_LOCK);
+}
+
+/* Stores s, whose LOCK bit is not set. */
+static void cfuti_future_unlock(cfut_future *f, uint32_t s)
+{
+    cfuti_store_release(&f->state, s);              /* release: to the next locker */
+}
+
+/* ---- collectors ---- */
+
+static cfuti_extra *cfuti_extras(const cfuti_collector *c)
+{
+    return (cfuti_extra *)c->block;
+}
+
+static cfuti_link *cfuti_link_at(const cfuti_collector *c, size_t i)
+{
+    return c->block ? &cfuti_extras(c)[c->at[i]].link : &c->fs[i]->u.before.link;
+}
+
+static void cfuti_ring_init(cfuti_link *head)
+{
+    head->a = head->b = (uintptr_t)head;
+}
+
+static cfuti_link *cfuti_ring_next(const cfuti_link *l) { return (cfuti_link *)l->b; }
+
+static void cfuti_ring_insert(cfuti_link *head, cfuti_link *l)
+{
+    l->b = (uintptr_t)head;
+    l->a = head->a;
+    ((cfuti_link *)head->a)->b = (uintptr_t)l;
+    head->a = (uintptr_t)l;
+}
+
+static void cfuti_ring_remove(cfuti_link *l)
+{
+    ((cfuti_link *)l->a)->b = l->b;
+    ((cfuti_link *)l->b)->a = l->a;
+}
+
+/* WAIT: exchanges two entries; the one at k is attached. */
+static void cfuti_swap_entries(cfuti_collector *c, size_t i, size_t k)
+{
+    cfut_future *f = c->fs[i];
+
+    if (i == k) return;
+    c->fs[i] = c->fs[k];
+    c->fs[k] = f;
+    if (c->block) {
+        size_t e = c->at[i];
+        c->at[i] = c->at[k];
+        c->at[k] = e;
+    }
+    cfuti_link_at(c, i)->a = i;
+}
+
+/* Duplicates in a wait stand behind the distinct entries of fs. While their
+   future is attached they form a chain: link->b is the position of the last,
+   plus 1; each holds the next such number, shifted and marked by bit 0. A
+   pointer to a future has its two lowest bits clear. mark: what to leave in
+   their place, 0 done, 2 not done. */
+static void cfuti_resolve_duplicates(cfuti_collector *c, cfuti_link *l, cfut_future *f, unsigned mark)
+{
+    uintptr_t i = l->b;
+
+    while (i) {
+        uintptr_t next = (uintptr_t)c->fs[i - 1] >> 1;
+        c->fs[i - 1] = (cfut_future *)((uintptr_t)f | mark);
+        i = next;
+    }
+    l->b = 0;
+}
+
+/* ITER: appends a future (or its extra, when the links are in a block) to the
+   list of those to yield. */
+static void cfuti_ready_append(cfuti_collector *c, cfut_future *f, cfuti_link *l)
+{
+    uintptr_t item;
+
+    if (c->block) {
+        item = (uintptr_t)CFUTI_OUTER(cfuti_extra, link, l);
+        l->a = 0;
+        if (c->ready) ((cfuti_extra *)c->ready_last)->link.a = item;
+    } else {
+        item = (uintptr_t)f;
+        f->next = NULL;
+        if (c->ready) ((cfut_future *)c->ready_last)->next = f;
+    }
+    if (!c->ready) c->ready = item;
+    c->ready_last = item;
+}
+
+/* Under F and C: one future of this collector is about to be final. */
+static void cfuti_arrive(cfuti_collector *c, cfuti_link *l, cfut_future *f, uint32_t final)
+{
+    int status = f->status;
+
+    c->pending--;
+    if (c->want) c->want--;
+    if (c->target == f) {           /* first of all: then no walk reads f's owner */
+        cfuti_lock(&cfuti_graph_lock);
+        ((cfuti_thread *)c->thread)->waiting = NULL;
+        cfuti_unlock(&cfuti_graph_lock);
+        c->target = NULL;
+        c->want = 0;                /* its owner looks for another one to follow */
+    }
+    if (c->kind == CFUTI_ITER) {
+        cfuti_ring_remove(l);
+        cfuti_ready_append(c, f, l);
+        if (!c->block) cfuti_store_relaxed(&f->owner, (uintptr_t)c);    /* see cfuti_iter_attach_done */
+    } else {
+        cfuti_resolve_duplicates(c, l, f, 0);
+        cfuti_swap_entries(c, (size_t)l->a, c->done);
+        c->done++;
+        c->status = status;
+        if (c->when == CFUT_FIRST_ERROR && status && final == CFUT_STATE_FINISHED) {
+            c->when = CFUT_FIRST_COMPLETED;     /* one is done: that is enough now */
+            c->want = 0;
+        }
+    }
+}
+
+/* Under C: whether its owner sleeps and should not; then it counts as awake. */
+static bool cfuti_should_wake(cfuti_collector *c)
+{
+    if (!c->word || c->want || c->arriving) return false;
+    cfuti_store_relaxed(&c->word, 0u);      /* relaxed: C carries what it stands for */
+    return true;
+}
+
+/* Unlocks c, which may be gone at once, and wakes its owner. */
+static void cfuti_collector_unlock(cfuti_collector *c)
+{
+    bool wake = cfuti_should_wake(c);
+    uint32_t *word = &c->word;
+
+    cfuti_unlock(&c->lock);         /* last touch of c */
+    if (wake) cfuti_wake_word(word);
+}
+
+/* ---- completion ---- */
+
+static void cfuti_waiters_add(cfut_future *f, uint32_t *s, cfuti_extra *e)
+{
+    cfuti_extra *first = (cfuti_extra *)f->waiters;
+
+    e->future = f;
+    if (*s & CFUTI_WAITERS) {
+        e->next = first;
+        e->prev = first->prev;
+        e->prev->next = first->prev = e;
+    } else {
+        e->next = e->prev = e;
+        f->waiters = e;
+        *s |= CFUTI_WAITERS;
+    }
+}
+
+static void cfuti_waiters_remove(cfut_future *f, uint32_t *s, cfuti_extra *e)
+{
+    if (e->next == e) {
+        *s &= ~(uint32_t)CFUTI_WAITERS;
+        return;
+    }
+    e->prev->next = e->next;
+    e->next->prev = e->prev;
+    if (f->waiters == e) f->waiters = e->next;
+}
+
+/* Writes the text and makes f final (or CANCELLED by hand). f has been its
+   owner's since. */
+static void cfuti_store_final(cfut_future *f, uint32_t s, uint32_t final, const char *text)
+{
+    uint32_t keep = s & (CFUTI_GENERATION | CFUTI_LINK);
+
+    if (text) {
+        memcpy(f->u.text, text, sizeof f->u.text);
+        keep |= CFUTI_TEXT;
+    }
+    /* release: out, status, text; pairs with cfuti_view. last touch */
+    cfuti_store_release(&f->state, keep | final);
+}
+
+/* Lets one link arrive; the collector waits for cfuti_settle_one then. */
+static cfuti_collector *cfuti_arrive_one(cfuti_link *l, cfut_future *f, uint32_t final)
+{
+    cfuti_collector *c = l->collector;
+
+    cfuti_lock(&c->lock);
+    cfuti_arrive(c, l, f, final);
+    c->arriving++;
+    cfuti_unlock(&c->lock);
+    return c;
+}
+
+static void cfuti_settle_one(cfuti_collector *c)
+{
+    cfuti_lock(&c->lock);
+    c->arriving--;
+    cfuti_collector_unlock(c);
+}
+
+/* More than one collector: all arrive, then f is final, then all are woken.
+   The extras of a collector stay while something is arriving there. */
+static void cfuti_publish_to_many(cfut_future *f, uint32_t s, uint32_t final, const char *text)
+{
+    cfuti_extra *first = (cfuti_extra *)f->waiters, *e = first;
+    cfuti_collector *inside = NULL;
+
+    if (s & CFUTI_LINK) {
+        inside = cfuti_arrive_one(&f->u.before.link, f, final);
+        if (inside->kind != CFUTI_ITER) s &= ~(uint32_t)CFUTI_LINK;
+    }
+    do {
+        cfuti_arrive_one(&e->link, f, final);
+        e = e->next;
+    } while (e != first);
+    first->prev->next = NULL;
+
+    cfuti_store_final(f, s, final, text);
+    if (inside) cfuti_settle_one(inside);
+    for (e = first; e; ) {
+        cfuti_extra *next = e->next;
+        cfuti_settle_one(e->link.collector);
+        e = next;
+    }
+}
+
+/* Exactly one collector: f is final before that can be seen. */
+static void cfuti_publish_to_one(cfut_future *f, uint32_t s, uint32_t final, const char *text,
+                                 cfuti_link *l)
+{
+    cfuti_collector *c = l->collector;
+
+    cfuti_lock(&c->lock);
+    cfuti_arrive(c, l, f, final);
+    if (c->kind != CFUTI_ITER || c->block) s &= ~(uint32_t)CFUTI_LINK;
+    cfuti_store_final(f, s, final, text);
+    cfuti_collector_unlock(c);
+}
+
+/* Under F, whose flags are s: callbacks have run; tells the collectors. */
+static void cfuti_publish(cfut_future *f, uint32_t s, uint32_t final, const char *text)
+{
+    cfuti_extra *first = (cfuti_extra *)f->waiters;
+
+    if (CFUTI_UNLIKELY(s & CFUTI_RELEASED))
+        CFUT_FREE(f);
+    else if (!(s & (CFUTI_LINK | CFUTI_WAITERS)))
+        cfuti_store_final(f, s, final, text);
+    else if (!(s & CFUTI_WAITERS))
+        cfuti_publish_to_one(f, s, final, text, &f->u.before.link);
+    else if (!(s & CFUTI_LINK) && first->next == first)
+        cfuti_publish_to_one(f, s, final, text, &first->link);
+    else
+        cfuti_publish_to_many(f, s, final, text);
+}
+
+/*=========================================================================
+    >>callbacks   cfut_on_done
+=========================================================================*/
+
+static void cfuti_worker_is_busy(struct cfuti_worker *w);       /* >>pool */
+
+/* Under F: takes the oldest callback out. */
+static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb)
+{
+    cfuti_callback *last, *first;
+
+    if (*s & CFUTI_CALLBACK) {
+        cb->fn = f->u.before.fn;
+        cb->user = f->u.before.user;
+        *s &= ~(uint32_t)CFUTI_CALLBACK;
+        return true;
+    }
+    if (!(*s & CFUTI_CALLBACKS)) return false;
+    last = (cfuti_callback *)f->u.before.callbacks;
+    first = last->next;
+    *cb = *first;
+    if (first == last) *s &= ~(uint32_t)CFUTI_CALLBACKS;
+    last->next = first->next;
+    CFUT_FREE(first);
+    return true;
+}
+
+/* Under F, which is let go while user code runs: other threads may still add
+   callbacks and waiters, so it looks until there are none. Returns the flags. */
+static uint32_t cfuti_run_callbacks(cfut_future *f, uint32_t s, cfuti_notice *notice)
+{
+    cfuti_thread *t = cfuti_self();
+    cfuti_callback cb;
+
+    if (t->worker) cfuti_worker_is_busy(t->worker);
+    notice->outer = t->notice;
+    t->notice = notice;
+    while (cfuti_take_callback(f, &s, &cb)) {
+        cfuti_future_unlock(f, s);
+        cb.fn(f, cb.user);
+        s = cfuti_future_lock(f);
+    }
+    t->notice = notice->outer;
+    return s;
+}
+
+/* Under F: decides f's end, runs its callbacks. Returns the flags. */
+static uint32_t cfuti_decide(cfut_future *f, uint32_t s, uint32_t final, int status,
+                             const char *text)
+{
+    cfuti_notice notice = { f, NULL, text, final, status };
+
+    f->status = status;
+    s |= CFUTI_COMPLETING;
+    if (final != CFUT_STATE_FINISHED) s |= CFUTI_CANCELLING;
+    if (s & (CFUTI_CALLBACK | CFUTI_CALLBACKS)) s = cfuti_run_callbacks(f, s, &notice);
+    return s;
+}
+
+static CFUTI_NOINLINE void cfuti_complete_slow(cfut_future *f, uint32_t final, int status,
+                                               const char *text)
+{
+    uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: f is ours to complete */
+
+    if (cfuti_is_foreign(f, s)) return;             /* locks may be held by the dead */
+    s = cfuti_future_lock(f);
+    s = cfuti_decide(f, s, final, status, text);
+    cfuti_publish(f, s, final, text);
+}
+
+/* Completes f, which the caller has taken (by its slot, or out of its queue).
+   text: 56 bytes, or NULL. f is its owner's when this returns. */
+static inline void cfuti_complete(cfut_future *f, uint32_t final, int status, const char *text)
+{
+    uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: the swap decides */
+
+    f->status = status;
+    /* release: out and status; pairs with cfuti_view. last touch */
+    if (CFUTI_LIKELY(!text && !(s & CFUTI_SLOW)) &&
+        cfuti_cas_release(&f->state, &s, (s & CFUTI_GENERATION) | final))
+        return;
+    cfuti_complete_slow(f, final, status, text);
+}
+
+/* A submit that is refused: nobody else has seen f. */
+static void cfuti_refuse(cfut_future *f, int status, const char *text)
+{
+    f->status = status;
+    f->owner = 0;
+    if (text) {
+        memset(f->u.text, 0, sizeof f->u.text);
+        memcpy(f->u.text, text, strlen(text) < 55 ? strlen(text) : 55);
+    }
+    /* release: to whoever gets f from the submitter */
+    cfuti_store_release(&f->state, cfuti_generation | (text ? CFUTI_TEXT : 0u) |
+                                   CFUT_STATE_FINISHED);
+}
+
+/* Takes one future, inlines the task's function. Exceptions become a status. */
+static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_frame *frame)
+{
+#if CFUTI_EXCEPTIONS
+    try {
+        return task->fn(in, out);
+#if defined(__GLIBCXX__)
+    } catch (abi::__forced_unwind &) {
+        throw;                      /* pthread_exit */
+#endif
+    } catch (const std::exception &e) {
+        snprintf(frame->text, sizeof frame->text, "%s", e.what());
+    } catch (...) {
+        snprintf(frame->text, sizeof frame->text, "unknown exception");
+    }
+    frame->code = CFUT_FAILED;
+    return CFUT_FAILED;
+#else
+    (void)frame;
+    return task->fn(in, out);
+#endif
+}
+
+static void cfuti_worker_before_done(struct cfuti_worker *w);   /* >>pool */
+
+/* Calls f's task in a frame on this thread. Returns the status. */
+static inline int cfuti_call_in_frame(cfuti_thread *t, cfut_future *f, cfuti_frame *frame)
+{
+    int status;
+
+    frame->future = f;
+    frame->outer = t->frame;
+    frame->scope = NULL;
+    frame->code = 0;
+    t->frame = frame;
+    status = cfuti_call(f->task, f->in, f->out, frame);
+    t->frame = frame->outer;
+    return CFUTI_UNLIKELY(status == CFUT_TIMEOUT) ? ETIMEDOUT : status;
+}
+
+/* Starts, calls and finishes f, which this thread has taken. Returns the status,
+   since f is its owner's afterwards. */
+static int cfuti_execute(cfuti_thread *t, cfut_future *f)
+{
+    cfuti_frame frame;
+    int status;
+
+    frame.executor = (cfut_executor *)f->owner;
+    cfuti_store_relaxed(&f->owner, (uintptr_t)t | 1);   /* relaxed: read under the graph
+                                                           lock, or as a hint */
+    status = cfuti_call_in_frame(t, f, &frame);
+    if (t->worker && !t->frame) cfuti_worker_before_done(t->worker);
+    cfuti_complete(f, CFUT_STATE_FINISHED, status,
+                   status && frame.code == status ? frame.text : NULL);
+    return status;
+}
+
+/*=========================================================================
+    >>queue   the worker's deque, the batch, the injection list
+=========================================================================*/
+
+/* THE SLOT IS THE TOKEN
+
+   A queued future stands in exactly one place: a slot of a worker's deque, a
+   slot of a worker's batch, or the pool's injection list. f->slot says where.
+   Whoever takes it out of there (the worker to run it, a thief, a task that
+   waits for it, cfut_cancel, cfut_close) owns it alone. For a slot that is one
+   atomic operation on the slot, which holds EMPTY, DEAD or the future; for the
+   list it is the pool's lock. So a cancelled future is out of the queue at
+   once, and starting a task needs no second atomic on its state.
+   The address in a slot may be that of a future that was taken, ended, freed
+   and queued again meanwhile (ABA): no harm, whoever swaps it out got what is
+   queued there now.
+
+   DEQUE (after Chase and Lev, SPAA 2005; Arora, Blumofe, Plaxton, SPAA 1998)
+
+   The owner pushes and pops at bot, a plain number of its own; thieves take at
+   top, under the deque's lock. Every non-empty slot is consumed by exactly one
+   atomic operation:
+     push   owner     EMPTY -> f     at bot, bot + 1; only into an empty slot
+     pop    owner     x -> EMPTY     at bot - 1; x may be DEAD, then on downward
+     steal  thief     x -> EMPTY     at top, then top + 1; under the lock
+     kill   canceller f -> DEAD      anywhere
+   INVARIANT: all slots that are not EMPTY lie in [top, bot), and between them
+   none is EMPTY, but for one that a thief has just taken at top.
+   Hence EMPTY at top means: nothing to steal. Thieves never skip an EMPTY slot
+   (it would hide what the owner pushes there next), only DEAD ones, which they
+   consume; that is why a canceller must not leave EMPTY.
+   Hence EMPTY at bot - 1 means: a thief took it, and with it everything below.
+   The owner then takes the lock, which waits for that thief's store of top,
+   and sets bot to top.
+   The indices run freely; the ring is full when the slot at bot is not EMPTY.
+   Then the task goes to the injection list: nothing grows, nothing allocates.
+
+   BATCH
+
+   A worker out of work takes several tasks from the list at once, into slots
+   of its own from which it runs them oldest first. Others may take from it, as
+   from a deque, so what waits behind a long task is not stuck. It takes no more
+   than it got done in some 50 us before, and no more than its share.
+   The slots are filled under the pool's lock, f->slot first. A canceller that
+   finds f->slot naming a batch slot without f in it cannot tell "not filled
+   yet" from "taken"; once it has held the pool's lock, it can.
+
+   INJECTION LIST
+
+   Doubly linked through the futures, under the pool's lock, so a cancel is
+   O(1). f->next leads on, f->slot is the one before, marked by bit 0. */
+
+enum { CFUTI_EMPTY = 0, CFUTI_DEAD = 1 };       /* in a slot */
+enum { CFUTI_UNQUEUED = 0, CFUTI_LISTED = 1 };  /* in f->slot; else a slot's address */
+
+typedef struct cfuti_pool cfuti_pool;
+
+typedef struct cfuti_worker {
+    /* owner */
+    cfuti_pool *pool;
+    size_t bot;
+    uintptr_t *ring;                /* the deque's slots; fixed */
+    uintptr_t *batch;               /* CFUTI_BATCH slots; fixed */
+    uint32_t tick, random;
+    uint32_t chunk;                 /* how many to take at once */
+    uint32_t chunk_taken;           /* how many it took last, */
+    cfut_ns chunk_began;            /* and when */
+    bool token, idle;               /* under the pool's lock: see >>sleep */
+    char name[64];
+    cfuti_os_thread thread;
+    bool used;                      /* under the pool's lock */
+    struct cfuti_worker *next_parked;
+    char pad1[CFUTI_CACHE_LINE];
+    /* any worker */
+    uint32_t lock;                  /* thieves; the owner when it found EMPTY */
+    uint32_t word;                  /* 0: sleeps while parked; 1: woken */
+    size_t top;                     /* under lock; the owner reads it as a hint */
+    uint32_t batch_at, batch_n;     /* written by the owner; where thieves look */
+    cfuti_thread *record;           /* its thread's; NULL: not running yet */
+    char pad2[CFUTI_CACHE_LINE];
+} cfuti_worker;
+
+struct cfuti_pool {
+    cfut_executor base;
+    /* fixed after creation */
+    cfuti_worker *workers;
+    size_t max_workers, mask;       /* of the rings */
+    size_t stack_size;
+    int (*initializer)(void *);
+    void (*finalizer)(void *);
+    void *init_arg;
+    int exit;
+    char prefix[48];
+    /* under the registry's lock */
+    cfuti_pool *next, *prev;
+    char pad1[CFUTI_CACHE_LINE];
+    /* read by every push of a worker */
+    uint32_t hint;                  /* parked << 2 | may grow << 1 | searching */
+    int refuse_inside;              /* a status for submits from its own tasks */
+    char pad2[CFUTI_CACHE_LINE];
+    /* under lock */
+    uint32_t lock;
+    cfut_future *head, *tail;       /* the injection list */
+    size_t queued;                  /* its length; also read as a hint */
+    size_t high;                    /* workers[0..high) have been used */
+    size_t started, left;           /* threads reserved, and of these gone */
+    size_t idle;                    /* neither running a task nor about to */
+    size_t parked;
+    cfuti_worker *parked_first;
+    cfut_ns retry_at;               /* no thread could be started: not before */
+    bool searching;                 /* somebody holds the search token */
+    size_t starting;                /* threads being started: their starters touch p */
+    bool closed, over, detached, reaping;
+    uint32_t ended;                 /* 1: all threads gone; 2: freed; see >>pool */
+};
+
+static uintptr_t *cfuti_slot(cfuti_worker *w, size_t i)
+{
+    return &w->ring[i & w->pool->mask];
+}
+
+/* Owner: false when full. */
+static inline bool cfuti_push(cfuti_worker *w, cfut_future *f)
+{
+    uintptr_t *slot = cfuti_slot(w, w->bot);
+
+    /* relaxed: whoever emptied it left nothing for us to read */
+    if (CFUTI_UNLIKELY(cfuti_load_relaxed(slot) != CFUTI_EMPTY)) return false;
+    cfuti_store_relaxed(&f->slot, (uintptr_t)slot); /* relaxed: the exchange carries it */
+    w->bot++;
+    /* seq_cst: store the slot, then load hint (cfut_submit); against store hint,
+       then load the slot (cfuti_park). See >>sleep. */
+    cfuti_exchange_seq_cst(slot, (uintptr_t)f);
+    return true;
+}
+
+/* Owner: a thief was here. */
+static CFUTI_NOINLINE void cfuti_deque_was_emptied(cfuti_worker *w)
+{
+    cfuti_lock(&w->lock);
+    w->bot = w->top;
+    cfuti_unlock(&w->lock);
+}
+
+/* Owner: the newest task, or NULL. */
+static inline cfut_future *cfuti_pop(cfuti_worker *w)
+{
+    /* relaxed: top only grows, up to bot; equal means empty */
+    while (w->bot != cfuti_load_relaxed(&w->top)) {
+        uintptr_t x = cfuti_exchange_acquire(cfuti_slot(w, w->bot - 1), (uintptr_t)CFUTI_EMPTY);
+
+        if (CFUTI_UNLIKELY(x == CFUTI_EMPTY)) {
+            cfuti_deque_was_emptied(w);
+            return NULL;
+        }
+        w->bot--;
+        if (CFUTI_LIKELY(x != CFUTI_DEAD)) return (cfut_future *)x;
+    }
+    return NULL;
+}
+
+/* Under w->lock: consumes dead slots at the top; whether a task is there. */
+static bool cfuti_deque_peek(cfuti_worker *w)
+{
+    for (;;) {
+        uintptr_t *slot = cfuti_slot(w, w->top);
+        uintptr_t x = cfuti_load_seq_cst(slot);     /* seq_cst: see >>sleep */
+
+        if (x != CFUTI_DEAD) return x != CFUTI_EMPTY;
+        if (cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY))
+            cfuti_store_relaxed(&w->top, w->top + 1);
+    }
+}
+
+/* Thief: the oldest task of w's deque, or NULL. */
+static cfut_future *cfuti_deque_steal(cfuti_worker *w)
+{
+    cfut_future *f = NULL;
+
+    /* relaxed, without the lock: a hint; who must be sure asks cfuti_deque_peek */
+    if (cfuti_load_relaxed(cfuti_slot(w, cfuti_load_relaxed(&w->top))) == CFUTI_EMPTY) return NULL;
+    cfuti_lock(&w->lock);
+    while (cfuti_deque_peek(w)) {
+        uintptr_t *slot = cfuti_slot(w, w->top), x = cfuti_load_relaxed(slot);
+
+        if (x > CFUTI_DEAD && cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY)) {
+            cfuti_store_relaxed(&w->top, w->top + 1);   /* relaxed: a hint to the owner */
+            f = (cfut_future *)x;
+            break;
+        }
+    }
+    cfuti_unlock(&w->lock);
+    return f;
+}
+
+/* Owner: the oldest of its batch, or NULL. */
+static inline cfut_future *cfuti_batch_next(cfuti_worker *w)
+{
+    uint32_t i = w->batch_at, n = w->batch_n;
+
+    while (i < n) {
+        uintptr_t x = cfuti_exchange_acquire(&w->batch[i], (uintptr_t)CFUTI_EMPTY);
+        i++;
+        cfuti_store_relaxed(&w->batch_at, i);       /* relaxed: a hint to thieves */
+        if (x > CFUTI_DEAD) return (cfut_future *)x;
+    }
+    return NULL;
+}
+
+/* Thief: the oldest of w's batch, or NULL. steal false: only whether one is
+   there. Stale bounds do no harm, the slot decides. */
+static cfut_future *cfuti_batch_steal(cfuti_worker *w, bool steal)
+{
+    uint32_t n = cfuti_load_acquire(&w->batch_n);   /* acquire: from cfuti_take */
+
+    for (uint32_t i = cfuti_load_relaxed(&w->batch_at); i < n; i++) {
+        uintptr_t x = cfuti_load_relaxed(&w->batch[i]);     /* relaxed: the swap decides */
+
+        if (x > CFUTI_DEAD &&
+            (!steal || cfuti_cas_acquire(&w->batch[i], &x, (uintptr_t)CFUTI_EMPTY)))
+            return (cfut_future *)x;
+    }
+    return NULL;
+}
+
+/* Under the pool's lock. */
+static void cfuti_list_append(cfuti_pool *p, cfut_future *f)
+{
+    f->next = NULL;
+    /* relaxed: who finds it takes the lock */
+    cfuti_store_relaxed(&f->slot, (uintptr_t)p->tail | CFUTI_LISTED);
+    if (p->tail) p->tail->next = f;
+    else p->head = f;
+    p->tail = f;
+    cfuti_store_relaxed(&p->queued, p->queued + 1); /* relaxed: a hint to who has no lock */
+}
+
+/* Under the pool's lock. slot: where f stands from now on. */
+static void cfuti_list_remove(cfuti_pool *p, cfut_future *f, uintptr_t slot)
+{
+    cfut_future *before = (cfut_future *)(f->slot & ~(uintptr_t)CFUTI_LISTED);
+
+    if (before) before->next = f->next;
+    else p->head = f->next;
+    if (f->next) cfuti_store_relaxed(&f->next->slot, (uintptr_t)before | CFUTI_LISTED);
+    else p->tail = before;
+    cfuti_store_relaxed(&f->slot, slot);
+    cfuti_store_relaxed(&p->queued, p->queued - 1);
+}
+
+static bool cfuti_kill_slot(uintptr_t slot, cfut_future *f)
+{
+    uintptr_t x = (uintptr_t)f;
+
+    return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
+}
+
+/* Takes f out of wherever it is queued in p: true, and it is the caller's to
+   complete. The pool must be unable to end meanwhile: the caller is one of its
+   workers, or holds f's lock bit, so that f stays pending. */
+static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
+{
+    uintptr_t slot = cfuti_load_relaxed(&f->slot);  /* relaxed: f->slot is set before f
+                                                       is shared; later changes are
+                                                       seen under the lock below */
+    bool listed;
+
+    if (slot == CFUTI_UNQUEUED) return false;
+    if (!(slot & CFUTI_LISTED) && cfuti_kill_slot(slot, f)) return true;
+    cfuti_lock(&p->lock);
+    slot = cfuti_load_relaxed(&f->slot);
+    listed = (slot & CFUTI_LISTED) != 0;
+    if (listed) cfuti_list_remove(p, f, CFUTI_UNQUEUED);
+    cfuti_unlock(&p->lock);
+    return listed || (slot != CFUTI_UNQUEUED && cfuti_kill_slot(slot, f));
+}
+
+/* A worker waits for f of its own pool: takes it if it is still queued. The
+   newest of its own deque comes out at the bottom, which leaves no dead slot. */
+static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
+{
+    uintptr_t *slot = cfuti_slot(w, w->bot - 1);
+
+    if (CFUTI_LIKELY(cfuti_load_relaxed(&f->slot) == (uintptr_t)slot)) {
+        uintptr_t x = (uintptr_t)f;
+
+        if (!cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY)) return false;
+        w->bot--;
+        return true;
+    }
+    return cfuti_unqueue(w->pool, f);
+}
+
+/*=========================================================================
+    >>sleep   when a worker parks and who wakes it
+=========================================================================*/
+
+/* Waking a thread costs 5 to 50 us, running an empty task 0.02. So the policy
+   decides the speed, and losing a wake-up would lose a task.
+
+   STATES OF A WORKER: running, or idle: searching (awake, looking for work),
+   parked (asleep, on the stack parked_first).
+   THE SEARCH TOKEN (p->searching): at most one searcher holds it. While it is
+   held, nobody wakes anybody: the holder will find the work, and calls the next
+   worker if there is more. Who wakes a worker hands it the token with the
+   wake-up, so a hundred submits in a row make one wake call.
+   A worker that runs out of work takes the token if it is free and searches
+   for CFUT_SPIN_NS, then parks; if it is not free, it parks at once.
+   All of this is written under p->lock; hint repeats it in one word, for
+   workers that push without the lock.
+
+   NO LOST WAKE-UP. A submit from outside appends and decides under the lock:
+   nothing can be lost there. A worker pushes to its deque without it:
+     pusher:  P1 store the slot    P2 load hint: wake somebody?
+     parker:  K1 store hint        K2 look at every slot, list and batch
+   All four are seq_cst, so not both miss: if P2 does not see K1, then P1 comes
+   before K1 in the total order, and K2 sees the slot. K1 stands both for "I am
+   parked" (so wake me) and for "I put down the token" (so do not rely on me).
+   K2 looks into a deque under its lock: a thief between its two steps has top
+   behind the truth, and EMPTY there would be no proof.
+   The holder who finds work puts down the token, too, and then looks for more
+   in the same way (cfuti_settle), since pushers relied on it until then.
+
+   GROWING. Threads start on demand: when what is queued outnumbers the idle
+   ones. A worker counts as idle before it publishes the result of its last
+   task, so that who sees the result and submits again reuses it (SEM 74). A
+   thread counts as idle from the moment that it is reserved. */
+
+/* Under lock, after any change: K1. */
+static uint32_t cfuti_hint_update(cfuti_pool *p)
+{
+    bool grow = p->idle == 0 && p->started < p->max_workers && !p->over;
+    uint32_t hint = (uint32_t)p->parked << 2 | (grow ? 2u : 0u) | (p->searching ? 1u : 0u);
+
+    /* only written by holders of the lock; seq_cst: K1, against P2 */
+    if (hint != cfuti_load_relaxed(&p->hint)) cfuti_exchange_seq_cst(&p->hint, hint);
+    return hint;
+}
+
+/* Whether a push should call somebody: no searcher, and one parked or startable. */
+static inline bool cfuti_hint_calls(uint32_t hint)
+{
+    return hint > 1 && !(hint & 1);
+}
+
+/* Under lock: pops a parked worker and hands it the token. */
+static cfuti_worker *cfuti_unpark_one(cfuti_pool *p)
+{
+    cfuti_worker *w = p->parked_first;
+
+    p->parked_first = w->next_parked;
+    p->parked--;
+    p->searching = true;
+    w->token = true;
+    return w;
+}
+
+/* Under lock: reserves a worker whose thread the caller must start. */
+static cfuti_worker *cfuti_reserve(cfuti_pool *p)
+{
+    size_t i = 0;
+
+    if (p->started == p->max_workers || p->over) return NULL;
+    if (p->retry_at && !cfuti_expired(p->retry_at)) return NULL;
+    while (p->workers[i].used) i++;
+    p->workers[i].used = true;
+    p->workers[i].idle = true;
+    if (i >= p->high) cfuti_store_release(&p->high, i + 1);
+    p->started++;
+    p->starting++;
+    p->idle++;
+    return &p->workers[i];
+}
+
+static void cfuti_wake_worker(cfuti_worker *w)
+{
+    cfuti_store_release(&w->word, 1u);      /* release: the token; to cfuti_park */
+    cfuti_wake_word(&w->word);
+}
+
+static void cfuti_start_worker(cfuti_worker *w);        /* >>pool */
+
+/* There is work and nobody searches: wakes a worker, or starts one. */
+static CFUTI_NOINLINE void cfuti_call_one(cfuti_pool *p)
+{
+    cfuti_worker *wake = NULL, *start = NULL;
+
+    cfuti_lock(&p->lock);
+    if (!p->searching && p->parked) wake = cfuti_unpark_one(p);
+    else if (!p->searching && !p->idle) start = cfuti_reserve(p);
+    cfuti_hint_update(p);
+    cfuti_unlock(&p->lock);
+    if (wake) cfuti_wake_worker(wake);
+    if (start) cfuti_start_worker(start);
+}
+
+/* K2: whether anything is queued with any worker; sure. */
+static bool cfuti_any_queued(cfuti_pool *p)
+{
+    size_t n = cfuti_load_acquire(&p->high);    /* acquire: the workers below it */
+    bool found = false;
+
+    for (size_t i = 0; i < n && !found; i++) {
+        cfuti_worker *w = &p->workers[i];
+
+        found = cfuti_batch_steal(w, false) != NULL;
+        if (found) break;
+        cfuti_lock(&w->lock);
+        found = cfuti_deque_peek(w);
+        cfuti_unlock(&w->lock);
+    }
+    return found;
+}
+
+/* Under lock: w has work, so it no longer searches. Returns whether it had the
+   token. */
+static bool cfuti_stop_searching(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    bool had = w->token;
+
+    if (w->idle) p->idle--;
+    if (had) p->searching = false;
+    w->idle = w->token = false;
+    return had;
+}
+
+/* w got work from a place that others could take from, too. Under lock, which
+   it lets go. Calls the next worker if there is more. */
+static void cfuti_settle(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    bool had = cfuti_stop_searching(w);
+    bool more = p->head != NULL;
+    uint32_t hint = cfuti_hint_update(p);
+
+    cfuti_unlock(&p->lock);
+    if (!cfuti_hint_calls(hint)) return;
+    if (more || (had && cfuti_any_queued(p))) cfuti_call_one(p);
+}
+
+/* How many tasks to take at once: doubled while that many take less than 25 us,
+   back to one when they take more than 100. */
+static uint32_t cfuti_chunk(cfuti_worker *w)
+{
+    cfut_ns now = cfuti_now(), took = now - w->chunk_began;
+
+    w->chunk_began = now;
+    if (took > CFUT_US(100)) w->chunk = 1;
+    else if (took < CFUT_US(25) && w->chunk_taken == w->chunk && w->chunk < CFUTI_BATCH)
+        w->chunk *= 2;
+    return w->chunk;
+}
+
+/* Under lock: moves up to n tasks from the list into w's empty batch. */
+static void cfuti_fill_batch(cfuti_worker *w, uint32_t n)
+{
+    cfuti_pool *p = w->pool;
+    uint32_t i;
+
+    cfuti_store_relaxed(&w->batch_n, 0u);
+    cfuti_store_relaxed(&w->batch_at, 0u);
+    for (i = 0; i < n && p->head; i++) {
+        cfut_future *f = p->head;
+
+        cfuti_list_remove(p, f, (uintptr_t)&w->batch[i]);
+        cfuti_store_release(&w->batch[i], (uintptr_t)f);    /* release: f's fields; to thieves */
+    }
+    cfuti_store_release(&w->batch_n, i);        /* release: the slots; to cfuti_batch_steal */
+}
+
+/* Takes the oldest task of the list, or NULL; and some more into the batch. */
+static cfut_future *cfuti_take(cfuti_worker *w, bool several)
+{
+    cfuti_pool *p = w->pool;
+    cfut_future *f;
+    uint32_t n;
+    size_t share;
+
+    if (cfuti_load_relaxed(&p->queued) == 0) return NULL;   /* a hint; cfuti_park is sure */
+    n = several ? cfuti_chunk(w) : 1;
+    cfuti_lock(&p->lock);
+    f = p->head;
+    if (!f) {
+        cfuti_unlock(&p->lock);
+        return NULL;
+    }
+    share = p->queued / p->started + 1;
+    if (p->started < p->max_workers) share = 1; /* growth counts what is queued */
+    if (n > share) n = (uint32_t)share;
+    cfuti_list_remove(p, f, CFUTI_UNQUEUED);
+    if (several) {
+        if (n > 1) cfuti_fill_batch(w, n - 1);
+        w->chunk_taken = n;
+    }
+    cfuti_settle(w);
+    return f;
+}
+
+/* Steals from somebody, beginning anywhere, or NULL. */
+static cfut_future *cfuti_steal(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    size_t n = cfuti_load_acquire(&p->high), i;     /* acquire: the workers below it */
+    cfut_future *f = NULL;
+
+    w->random = w->random * 1664525u + 1013904223u;
+    i = (w->random >> 8) % n;
+    for (size_t left = n; left && !f; left--, i = i + 1 < n ? i + 1 : 0) {
+        if (&p->workers[i] == w) continue;
+        f = cfuti_batch_steal(&p->workers[i], true);
+        if (!f) f = cfuti_deque_steal(&p->workers[i]);
+    }
+    if (f && (w->idle || w->token)) {
+        cfuti_lock(&p->lock);
+        cfuti_settle(w);
+    }
+    return f;
+}
+
+/* What w has itself: newest of its deque, then oldest of its batch. */
+static cfut_future *cfuti_next_own(cfuti_worker *w)
+{
+    cfut_future *f;
+
+    if (++w->tick % CFUTI_FAIRNESS == 0) {
+        f = cfuti_take(w, false);
+        if (!f) f = cfuti_deque_steal(w);       /* its own oldest */
+        if (f) return f;
+    }
+    f = cfuti_pop(w);
+    return f ? f : cfuti_batch_next(w);
+}
+
+/* A look without locks, for the spinning searcher. */
+static bool cfuti_looks_busy(cfuti_pool *p)
+{
+    size_t n = cfuti_load_acquire(&p->high);
+
+    if (cfuti_load_relaxed(&p->queued)) return true;
+    for (size_t i = 0; i < n; i++) {
+        cfuti_worker *w = &p->workers[i];
+
+        if (cfuti_load_relaxed(cfuti_slot(w, cfuti_load_relaxed(&w->top))) != CFUTI_EMPTY ||
+            cfuti_batch_steal(w, false))
+            return true;
+    }
+    return false;
+}
+
+/* Spins with growing pauses until seen(arg) or CFUT_SPIN_NS have passed. */
+static bool cfuti_spin_until(bool (*seen)(void *), void *arg)
+{
+    cfut_ns end;
+    unsigned pauses = 1;
+
+    if (CFUT_SPIN_NS <= 0) return seen(arg);
+    end = cfuti_now() + CFUT_SPIN_NS;
+    do {
+        for (unsigned i = 0; i < pauses; i++) cfuti_pause();
+        if (pauses < 16) pauses *= 2;
+        if (seen(arg)) return true;
+    } while (cfuti_now() < end);
+    return false;
+}
+
+static bool cfuti_pool_seen_busy(void *p)
+{
+    return cfuti_looks_busy((cfuti_pool *)p);
+}
+
+/* Under lock: takes w off the stack of parked workers, if it is still there. */
+static bool cfuti_unpark_self(cfuti_worker *w)
+{
+    cfuti_worker **at = &w->pool->parked_first;
+
+    while (*at && *at != w) at = &(*at)->next_parked;
+    if (!*at) return false;
+    *at = w->next_parked;
+    w->pool->parked--;
+    return true;
+}
+
+/* Under lock: all threads are gone, nobody is starting one. */
+static void cfuti_check_ended(cfuti_pool *p)
+{
+    if (!p->over || p->ended || p->starting || p->left < p->started) return;
+    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_pool_wait */
+    cfuti_wake_word(&p->ended);
+}
+
+/* Under lock: ends the pool if it is closed and nothing runs or is queued. All
+   workers parked means all deques and batches empty, since each looks at its
+   own before it parks. */
+static void cfuti_check_over(cfuti_pool *p)
+{
+    if (!p->closed || p->over || p->head || p->parked < p->started - p->left) return;
+    p->over = true;
+    while (p->parked) {
+        cfuti_worker *w = cfuti_unpark_one(p);
+
+        w->token = false;
+        cfuti_wake_worker(w);       /* under lock: w stays until p->left counts it */
+    }
+    p->searching = false;
+    cfuti_check_ended(p);
+}
+
+/* Parks w; returns when there may be work. false: the pool is over. */
+static bool cfuti_park(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    bool over;
+
+    cfuti_lock(&p->lock);
+    if (p->head || p->over) {
+        over = p->over;
+        cfuti_unlock(&p->lock);
+        return !over;
+    }
+    cfuti_store_relaxed(&w->word, 0u);
+    w->next_parked = p->parked_first;
+    p->parked_first = w;
+    p->parked++;
+    if (w->token) p->searching = false;
+    w->token = false;
+    cfuti_hint_update(p);           /* K1 */
+    cfuti_check_over(p);
+    cfuti_unlock(&p->lock);
+
+    if (cfuti_any_queued(p)) {      /* K2 */
+        cfuti_lock(&p->lock);
+        if (cfuti_unpark_self(w)) {
+            cfuti_hint_update(p);
+            cfuti_unlock(&p->lock);
+            return true;
+        }
+        cfuti_unlock(&p->lock);     /* somebody wakes us, with the token */
+    }
+    /* acquire: pairs with cfuti_wake_worker */
+    while (cfuti_load_acquire(&w->word) == 0) cfuti_wait_word(&w->word, 0, CFUT_FOREVER);
+    cfuti_lock(&p->lock);
+    over = p->over;
+    cfuti_unlock(&p->lock);
+    return !over;
+}
+
+/* w has found nothing. Returns when there may be work; false: the pool is over. */
+static bool cfuti_idle(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+
+    cfuti_lock(&p->lock);
+    if (!w->idle) p->idle++;
+    w->idle = true;
+    if (!p->searching && !p->over && CFUT_SPIN_NS > 0) p->searching = w->token = true;
+    cfuti_hint_update(p);
+    cfuti_unlock(&p->lock);
+    if (w->token && cfuti_spin_until(cfuti_pool_seen_busy, p)) return true;
+    return cfuti_park(w);
+}
+
+/* The next task for w, or NULL when the pool is over. */
+static cfut_future *cfuti_next(cfuti_worker *w)
+{
+    cfut_future *f;
+
+    do {
+        if (cfuti_load_relaxed(&w->pool->base.status) == CFUT_FORKED) return NULL;
+        f = cfuti_next_own(w);
+        if (!f) f = cfuti_take(w, true);
+        if (!f) f = cfuti_steal(w);
+    } while (!f && cfuti_idle(w));
+    return f;
+}
+
+/*=========================================================================
+    >>pool   threads: start, run, leave; close, shutdown, exit, fork
+=========================================================================*/
+
+/* THE LIFE OF A POOL
+
+   open -> closed -> over -> ended -> buried
+   closed: outsiders are refused. over: closed, and every worker is parked or
+   gone, nothing queued: they leave. ended (1): the last one has counted itself
+   as gone (p->left) and does not touch the pool again. The first waiter in
+   cfut_shutdown then joins the threads and frees the workers (the reaper), and
+   the handle goes to the graveyard (ended 2): its memory stays, so that calls
+   with an ended handle, and calls that race with its end, get an answer. After
+   CFUTI_GRAVES more pools have ended it is used for a new one.
+
+   The registry holds all pools that are not buried, for exit and fork. */
+
+static uint32_t cfuti_registry_lock;    /* before a pool's lock */
+static cfuti_pool *cfuti_registry;      /* live pools */
+static cfuti_pool *cfuti_graves_first, *cfuti_graves_last;      /* oldest first */
+static size_t cfuti_graves;
+static unsigned cfuti_pools_made;       /* for default names */
+static bool cfuti_hooked, cfuti_exiting;
+
+static cfuti_pool *cfuti_pool_of(const cfut_executor *ex)
+{
+    return (cfuti_pool *)(void *)(uintptr_t)ex;
+}
+
+/* ---- failing everything that is queued ---- */
+
+/* Takes any queued task, for cancelling. */
+static cfut_future *cfuti_take_any(cfuti_pool *p)
+{
+    cfut_future *f;
+    size_t n = cfuti_load_acquire(&p->high);
+
+    cfuti_lock(&p->lock);
+    f = p->head;
+    if (f) cfuti_list_remove(p, f, CFUTI_UNQUEUED);
+    cfuti_unlock(&p->lock);
+    for (size_t i = 0; i < n && !f; i++) {
+        f = cfuti_batch_steal(&p->workers[i], true);
+        if (!f) f = cfuti_deque_steal(&p->workers[i]);
+    }
+    return f;
+}
+
+static void cfuti_fail_queued(cfuti_pool *p, uint32_t final, int status)
+{
+    cfut_future *f;
+
+    while ((f = cfuti_take_any(p)) != NULL) cfuti_complete(f, final, status, NULL);
+}
+
+/* ---- threads ---- */
+
+/* Under lock: one thread less. */
+static void cfuti_count_left(cfuti_pool *p)
+{
+    p->left++;
+    cfuti_check_over(p);
+    cfuti_check_ended(p);
+}
+
+/* A thread could not be started. With others alive the pool goes on with them;
+   else what is queued fails. */
+static void cfuti_start_failed(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    bool alone;
+
+    cfuti_lock(&p->lock);
+    w->used = false;
+    if (w->idle) p->idle--;
+    w->idle = false;
+    p->started--;
+    alone = p->started == p->left;
+    p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
+    cfuti_hint_update(p);
+    cfuti_unlock(&p->lock);
+    if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
+}
+
+/* Starts the thread of a reserved worker. Until its handle is stored and counted
+   the pool does not end. */
+static void cfuti_start_worker(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+
+    cfuti_self()->woke = true;
+    if (!cfuti_thread_start(&w->thread, p->stack_size, w)) cfuti_start_failed(w);
+    cfuti_lock(&p->lock);
+    p->starting--;
+    cfuti_check_over(p);
+    cfuti_check_ended(p);
+    cfuti_unlock(&p->lock);
+}
+
+/* The system's name has 15 bytes: the prefix is cut, the number stays. */
+static void cfuti_name_thread(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    char tail[16], name[16];
+    size_t n = (size_t)snprintf(tail, sizeof tail, "_%u", (unsigned)(w - p->workers));
+    size_t head = strlen(p->prefix) < 15 - n ? strlen(p->prefix) : 15 - n;
+
+    snprintf(w->name, sizeof w->name, "%s%s", p->prefix, tail);
+    memcpy(name, p->prefix, head);
+    memcpy(name + head, tail, n + 1);
+    cfuti_thread_name(name);
+}
+
+static void cfuti_break_pool(cfuti_pool *p)
+{
+    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: under the lock below
+                                                           submits look again */
+    cfuti_store_relaxed(&p->refuse_inside, CFUT_BROKEN);
+    cfuti_lock(&p->lock);
+    cfuti_unlock(&p->lock);
+    cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
+}
+
+static void cfuti_worker_loop(cfuti_worker *w)
+{
+    cfuti_thread *t = cfuti_self();
+    cfut_future *f;
+
+    while ((f = cfuti_next(w)) != NULL) cfuti_execute(t, f);
+}
+
+static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self);
+
+/* The last thing that a worker does; p may be gone afterwards. */
+static void cfuti_worker_leave(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    bool last;
+
+    cfuti_lock(&p->lock);
+    cfuti_stop_searching(w);
+    cfuti_hint_update(p);
+    last = p->detached && p->over && p->left + 1 == p->started && !p->reaping;
+    if (last) p->reaping = true;
+    cfuti_count_left(p);
+    cfuti_unlock(&p->lock);         /* last touch, but for the reaper */
+    if (last) cfuti_pool_reap(p, w);
+}
+
+static void cfuti_thread_body(void *arg)
+{
+    cfuti_worker *w = (cfuti_worker *)arg;
+    cfuti_pool *p = w->pool;
+    cfuti_thread *t = cfuti_self();
+
+    t->worker = w;
+    cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
+    cfuti_name_thread(w);
+    if (p->initializer && p->initializer(p->init_arg) != 0) {
+        cfuti_break_pool(p);
+    } else {
+        cfuti_worker_loop(w);
+        if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return;
+        if (p->finalizer) p->finalizer(p->init_arg);
+    }
+    t->worker = NULL;
+    cfuti_worker_leave(w);
+}
+
+static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
+
+/* Completes what runs on this thread as ABANDONED, the innermost first. */
+static void cfuti_abandon_tasks(cfuti_thread *t)
+{
+    while (t->collector) {
+        cfuti_collector *c = t->collector;
+        t->collector = c->outer;
+        cfuti_collector_detach(c);
+    }
+    while (t->notice) {
+        const cfuti_notice *n = t->notice;
+        cfut_future *f = n->future;
+        uint32_t final = n->final, s = cfuti_future_lock(f);
+        t->notice = n->outer;
+        cfuti_publish(f, s, final, NULL);
+    }
+    while (t->frame) {
+        cfut_future *f = t->frame->future;
+        t->frame = t->frame->outer;
+        cfuti_complete(f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+    }
+}
+
+/* Starts another thread in the place of this one, which nobody joins then. */
+static bool cfuti_replace_worker(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    cfuti_os_thread fresh;
+    bool ok;
+
+    cfuti_lock(&p->lock);
+    p->starting++;
+    cfuti_unlock(&p->lock);
+    ok = cfuti_thread_start(&fresh, p->stack_size, w);
+    if (ok) cfuti_thread_detach();
+    cfuti_lock(&p->lock);
+    p->starting--;
+    if (ok) w->thread = fresh;
+    cfuti_check_ended(p);
+    cfuti_unlock(&p->lock);
+    return ok;
+}
+
+/* The worker's thread ends by pthread_exit in a task: another takes its place,
+   with its queues. */
+static void cfuti_thread_abandoned(void *arg)
+{
+    cfuti_worker *w = (cfuti_worker *)arg;
+    cfuti_pool *p = w->pool;
+    cfuti_thread *t = cfuti_self();
+    bool started = t->frame || t->notice;   /* else in initializer or finalizer */
+
+    cfuti_abandon_tasks(t);
+    t->worker = NULL;
+    cfuti_store_release(&w->record, (cfuti_thread *)NULL);
+    if (!started) cfuti_break_pool(p);
+    if (started && cfuti_replace_worker(w)) return;
+    cfuti_worker_leave(w);
+}
+
+/* A worker that counts as idle is about to run user code after all. */
+static void cfuti_worker_is_busy(cfuti_worker *w)
+{
+    if (!w->idle) return;
+    cfuti_lock(&w->pool->lock);
+    cfuti_settle(w);
+}
+
+/* A worker is about to publish the result of a task that no other task waits
+   for: if it has nothing else to do, it counts as idle from now on. Matters
+   only while threads may still be started. */
+static void cfuti_worker_before_done(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+
+    /* relaxed: a hint; started only grows towards the maximum */
+    if (CFUTI_LIKELY(cfuti_load_relaxed(&p->started) == p->max_workers)) return;
+    if (w->bot != cfuti_load_relaxed(&w->top) || w->batch_at < w->batch_n) return;
+    cfuti_lock(&p->lock);
+    if (!p->head && !w->idle) {
+        w->idle = true;
+        p->idle++;
+        cfuti_hint_update(p);
+    }
+    cfuti_unlock(&p->lock);
+}
+
+/* ---- submit ---- */
+
+/* From outside, or from inside with the deque full. */
+static int cfuti_inject(cfuti_pool *p, cfut_future *f, bool inside)
+{
+    cfuti_worker *wake = NULL, *start = NULL;
+    int status = CFUT_OK;
+
+    cfuti_lock(&p->lock);
+    if (CFUTI_UNLIKELY(p->closed && !inside)) status = CFUT_CLOSED;
+    if (CFUTI_UNLIKELY(cfuti_load_relaxed(&p->refuse_inside)))
+        status = cfuti_load_relaxed(&p->refuse_inside);
+    if (CFUTI_LIKELY(!status)) {
+        cfuti_list_append(p, f);
+        if (p->queued > p->idle) start = cfuti_reserve(p);
+        if (!start && !p->searching && p->parked) wake = cfuti_unpark_one(p);
+        if (wake || start) cfuti_hint_update(p);
+    }
+    cfuti_unlock(&p->lock);
+    cfuti_self()->woke = wake != NULL;
+    if (wake) cfuti_wake_worker(wake);
+    if (start) cfuti_start_worker(start);
+    return status;
+}
+
+/* The worker that this thread is, if it is one of p and inside a task. */
+static cfuti_worker *cfuti_worker_of(cfuti_thread *t, const cfuti_pool *p)
+{
+    cfuti_worker *w = t->worker;
+
+    return w && w->pool == p && (t->frame || t->notice) ? w : NULL;
+}
+
+static int cfuti_pool_submit(cfut_executor *ex, cfut_future *f)
+{
+    cfuti_pool *p = cfuti_pool_of(ex);
+    cfuti_thread *t = cfuti_self();
+    cfuti_worker *w = cfuti_worker_of(t, p);
+    int status = cfuti_load_relaxed(w ? &p->refuse_inside : &p->base.status);
+
+    if (CFUTI_UNLIKELY(status)) return status;
+    if (!w || CFUTI_UNLIKELY(!cfuti_push(w, f))) return cfuti_inject(p, f, w != NULL);
+    if (CFUTI_UNLIKELY(cfuti_hint_calls(cfuti_load_seq_cst(&p->hint))))     /* P2 */
+        cfuti_call_one(p);
+    return CFUT_OK;
+}
+
+static bool cfuti_pool_cancel(cfut_executor *ex, cfut_future *f)
+{
+    return cfuti_unqueue(cfuti_pool_of(ex), f);
+}
+
+/* ---- close and shutdown ---- */
+
+static void cfuti_pool_close(cfut_executor *ex, int how)
+{
+    cfuti_pool *p = cfuti_pool_of(ex);
+    bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
+
+    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return;
+    cfuti_lock(&p->lock);
+    if (p->ended) {
+        cfuti_unlock(&p->lock);
+        return;
+    }
+    p->closed = true;
+    if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
+    if (cancel && !p->refuse_inside) cfuti_store_relaxed(&p->refuse_inside, CFUT_CLOSED);
+    cfuti_check_over(p);
+    cfuti_unlock(&p->lock);
+    if (cancel) cfuti_fail_queued(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
+    cfuti_lock(&p->lock);
+    cfuti_check_over(p);
+    cfuti_unlock(&p->lock);
+}
+
+static void cfuti_registry_remove(cfuti_pool *p)
+{
+    if (p->prev) p->prev->next = p->next;
+    else cfuti_registry = p->next;
+    if (p->next) p->next->prev = p->prev;
+}
+
+/* All threads have left. Joins them, frees the workers, buries the handle. self:
+   the worker that does so itself, or NULL. */
+static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self)
+{
+    for (size_t i = 0; i < p->high; i++) {
+        cfuti_worker *w = &p->workers[i];
+
+        if (w == self) cfuti_thread_detach();
+        else if (w->used) cfuti_thread_join(w->thread);
+    }
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_registry_remove(p);
+    CFUT_FREE(p->workers);
+    p->workers = NULL;
+    p->next = NULL;
+    if (cfuti_graves_last) cfuti_graves_last->next = p;
+    else cfuti_graves_first = p;
+    cfuti_graves_last = p;
+    cfuti_graves++;
+    cfuti_store_release(&p->ended, 2u);         /* release: to cfuti_pool_wait */
+    cfuti_unlock(&cfuti_registry_lock);
+    cfuti_wake_word(&p->ended);
+}
+
+/* Until p->ended is at least what; false: the deadline has passed. */
+static bool cfuti_pool_wait(cfuti_pool *p, uint32_t what, cfut_ns deadline)
+{
+    for (;;) {
+        uint32_t ended = cfuti_load_acquire(&p->ended); /* acquire: from who set it */
+
+        if (ended >= what) return true;
+        if (cfuti_expired(deadline)) return false;
+        cfuti_wait_word(&p->ended, ended, deadline);
+    }
+}
+
+/* Under the pool's lock; true: the caller is to reap. */
+static bool cfuti_pool_claim_reaping(cfuti_pool *p)
+{
+    bool mine;
+
+    cfuti_lock(&p->lock);
+    mine = p->ended == 1 && !p->reaping;
+    if (mine) p->reaping = true;
+    cfuti_unlock(&p->lock);
+    return mine;
+}
+
+static int cfuti_pool_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
+{
+    cfuti_pool *p = cfuti_pool_of(ex);
+    cfuti_thread *t = cfuti_self();
+    cfut_ns deadline = cfuti_deadline(timeout);
+
+    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return CFUT_FORKED;
+    if (t->worker && t->worker->pool == p && !(how & CFUT_DETACH)) return CFUT_DEADLOCK;
+    if (how & CFUT_DETACH) {
+        cfuti_lock(&p->lock);
+        p->detached = true;
+        cfuti_unlock(&p->lock);
+    }
+    cfuti_pool_close(ex, how);
+    if (!(how & CFUT_DETACH) && !cfuti_pool_wait(p, 1, deadline)) return CFUT_TIMEOUT;
+    if (cfuti_pool_claim_reaping(p)) cfuti_pool_reap(p, NULL);
+    else if (!(how & CFUT_DETACH) && !cfuti_pool_wait(p, 2, deadline)) return CFUT_TIMEOUT;
+    return CFUT_OK;
+}
+
+static size_t cfuti_pool_max_workers(const cfut_executor *ex)
+{
+    return cfuti_pool_of(ex)->max_workers;
+}
+
+static size_t cfuti_pool_workers(const cfut_executor *ex)
+{
+    cfuti_pool *p = cfuti_pool_of(ex);
+    size_t n;
+
+    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return 0;
+    cfuti_lock(&p->lock);
+    n = p->ended ? 0 : p->started - p->left;
+    cfuti_unlock(&p->lock);
+    return n;
+}
+
+static const cfut_executor_ops cfuti_pool_ops = {
+    "ThreadPoolExecutor", cfuti_pool_submit, cfuti_pool_cancel, cfuti_pool_close,
+    cfuti_pool_shutdown, cfuti_pool_max_workers, cfuti_pool_workers
+};
+
+/* ---- creation ---- */
+
+/* A handle: an old grave, or new. Under the registry's lock. */
+static cfuti_pool *cfuti_pool_memory(void)
+{
+    cfuti_pool *p = NULL;
+
+    if (cfuti_graves > CFUTI_GRAVES) {
+        p = cfuti_graves_first;
+        cfuti_graves_first = p->next;
+        cfuti_graves--;
+        memset(p, 0, sizeof *p);
+    } else {
+        p = (cfuti_pool *)cfuti_alloc(sizeof *p);
+    }
+    return p;
+}
+
+/* One block: workers, then all rings, then all batches. */
+static bool cfuti_pool_alloc_workers(cfuti_pool *p)
+{
+    size_t ring = CFUTI_RING_MAX, n = p->max_workers;
+    size_t head = cfuti_round_up(cfuti_size(n, sizeof(cfuti_worker), 0), CFUTI_CACHE_LINE);
+    uintptr_t *slots;
+    char *block;
+
+    while (ring > CFUTI_RING_MIN && ring * n > 65536) ring /= 2;
+    block = (char *)cfuti_alloc(cfuti_size(n, (ring + CFUTI_BATCH) * sizeof(uintptr_t), head));
+    if (!block) return false;
+    p->mask = ring - 1;
+    p->workers = (cfuti_worker *)(void *)block;
+    slots = (uintptr_t *)(void *)(block + head);
+    for (size_t i = 0; i < n; i++) {
+        cfuti_worker *w = &p->workers[i];
+
+        w->pool = p;
+        w->ring = slots + i * ring;
+        w->batch = slots + n * ring + i * CFUTI_BATCH;
+        w->random = (uint32_t)i * 2654435769u + 1;
+        w->chunk = 1;
+    }
+    return true;
+}
+
+static void cfuti_pool_configure(cfuti_pool *p, const cfut_thread_pool_desc *desc, size_t workers)
+{
+    p->base.ops = &cfuti_pool_ops;
+    p->max_workers = workers;
+    p->stack_size = desc->stack_size;
+    p->initializer = desc->initializer;
+    p->finalizer = desc->finalizer;
+    p->init_arg = desc->init_arg;
+    p->exit = desc->exit;
+    if (desc->thread_name_prefix)
+        snprintf(p->prefix, sizeof p->prefix, "%s", desc->thread_name_prefix);
+    else
+        snprintf(p->prefix, sizeof p->prefix, "ThreadPoolExecutor-%u", cfuti_pools_made++);
+}
+
+/* Under the registry's lock. Returns a status. */
+static int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *desc, size_t workers)
+{
+    cfuti_pool *p;
+
+    if (cfuti_exiting) return CFUT_CLOSED;
+    if (!cfuti_hooked) cfuti_hooks();
+    cfuti_hooked = true;
+    p = cfuti_pool_memory();
+    if (!p) return CFUT_NO_MEMORY;
+    cfuti_pool_configure(p, desc, workers);
+    if (!cfuti_pool_alloc_workers(p)) {
+        CFUT_FREE(p);
+        return CFUT_NO_MEMORY;
+    }
+    cfuti_lock(&p->lock);
+    cfuti_hint_update(p);
+    cfuti_unlock(&p->lock);
+    p->next = cfuti_registry;
+    if (p->next) p->next->prev = p;
+    cfuti_registry = p;
+    *pool = p;
+    return CFUT_OK;
+}
+
+/* ---- exit ---- */
+
+/* Whether every worker of p but self is parked, or waits for a task that only
+   self could finish. */
+static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f);     /* >>graph */
+
+static bool cfuti_others_done(cfuti_pool *p, cfuti_worker *self)
+{
+    bool done = true;
+
+    cfuti_lock(&cfuti_graph_lock);
+    cfuti_lock(&p->lock);
+    if (p->head) done = false;
+    for (size_t i = 0; i < p->high && done; i++) {
+        cfuti_worker *w = &p->workers[i], *parked = p->parked_first;
+
+        while (parked && parked != w) parked = parked->next_parked;
+        if (w == self || !w->used || parked) continue;
+        done = w->record && w->record->waiting && cfuti_graph_stuck(self->record, w->record->waiting);
+    }
+    cfuti_unlock(&p->lock);
+    cfuti_unlock(&cfuti_graph_lock);
+    return done;
+}
+
+/* exit() was called inside a task of p, which never returns: runs what is
+   queued here, and waits for all others but those that wait for this one. It
+   looks every millisecond: at exit, simple is better than another protocol. */
+static void cfuti_drain_from_inside(cfuti_pool *p, cfuti_worker *w)
+{
+    cfuti_thread *t = cfuti_self();
+    cfut_future *f;
+
+    cfuti_pool_close(&p->base, CFUT_DRAIN);
+    do {
+        while ((f = cfuti_take_any(p)) != NULL) cfuti_execute(t, f);
+        if (cfuti_others_done(p, w)) return;
+        cfuti_nap(CFUT_MS(1));
+    } while (true);
+}
+
+/* The next live pool to drain, or NULL. Each is drained once. */
+static cfuti_pool *cfuti_pool_to_drain(void)
+{
+    cfuti_pool *p;
+
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_exiting = true;
+    for (p = cfuti_registry; p && p->exit != CFUT_EXIT_DRAIN; ) p = p->next;
+    if (p) p->exit = CFUT_EXIT_ABANDON;
+    cfuti_unlock(&cfuti_registry_lock);
+    return p;
+}
+
+static void cfuti_at_exit(void)
+{
+    cfuti_worker *w = cfuti_self()->worker;
+    cfuti_pool *p;
+
+    while ((p = cfuti_pool_to_drain()) != NULL) {
+        if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) continue;
+        if (w && w->pool == p) cfuti_drain_from_inside(p, w);
+        else cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
+    }
+}
+
+/* ---- fork ---- */
+
+/* The child has one thread and copies of all locks as they were. The registry's
+   is held across the fork, so it is whole; all others are never taken there
+   again, since every pool is inert, or are made anew. */
+static void cfuti_fork_prepare(void) { cfuti_lock(&cfuti_registry_lock); }
+static void cfuti_fork_parent(void) { cfuti_unlock(&cfuti_registry_lock); }
+
+static void cfuti_fork_child(void)
+{
+    for (cfuti_pool *p = cfuti_registry; p; p = p->next) {
+        cfuti_store_relaxed(&p->base.status, CFUT_FORKED);
+        cfuti_store_relaxed(&p->refuse_inside, CFUT_FORKED);
+    }
+    cfuti_generation += 1u << 24;
+    cfuti_store_relaxed(&cfuti_graph_lock, 0u);
+    cfuti_sys_wait_reset();
+    cfuti_unlock(&cfuti_registry_lock);
+}
+
+/*=========================================================================
+    >>graph   who waits for whom: deadlock detection
+=========================================================================*/
+
+/* A thread that runs tasks and is about to sleep for a future without a limit
+   records that in its waiting, under the graph lock, and looks whether that
+   would close a circle. What a blocked thread needs:
+     its future runs on a thread    that thread must go on
+     its future is queued in a pool one of the pool's workers must go on
+   So from the future we reach threads, from blocked threads their futures, and
+   so on. If everything reached is blocked, nothing can ever go on: a deadlock.
+   If anything reached is not (it computes, sleeps with a limit, is a future
+   completed by hand or an executor that we cannot see into, a pool that may
+   start another thread), there may be progress, and we sleep.
+   No false alarm: a thread's waiting is cleared, under the lock, before the
+   future that it waits for becomes final (cfuti_arrive). For the same reason
+   every future met on the way is there: it cannot become final while we hold
+   the lock.
+   No missed one: whoever closes a circle comes last and sees all others. */
+
+/* Puts the thread on the list of those to visit; false: it can go on. */
+static bool cfuti_graph_reach(cfuti_thread *self, cfuti_thread *t, uint32_t epoch,
+                              cfuti_thread **list)
+{
+    if (t == self || t->visited == epoch) return true;
+    if (!t->waiting) return false;
+    t->visited = epoch;
+    t->next = *list;
+    *list = t;
+    return true;
+}
+
+/* All workers of a pool in which something is queued. */
+static bool cfuti_graph_reach_pool(cfuti_thread *self, cfuti_pool *p, uint32_t epoch,
+                                   cfuti_thread **list)
+{
+    bool stuck = cfuti_load_relaxed(&p->started) == p->max_workers; /* relaxed: if it grows,
+                                                                       the new one has no record */
+    size_t n = cfuti_load_acquire(&p->high);
+
+    for (size_t i = 0; i < n && stuck; i++) {
+        cfuti_thread *t = cfuti_load_acquire(&p->workers[i].record);    /* from its start */
+        stuck = t && cfuti_graph_reach(self, t, epoch, list);
+    }
+    return stuck;
+}
+
+/* Under the graph lock: whether self, blocked on f, could never go on. */
+static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f)
+{
+    static uint32_t epoch;          /* under the graph lock */
+    cfuti_thread *list = NULL;
+
+    epoch++;
+    for (;;) {
+        uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: a runner that we do
+                                                               not see yet is not blocked */
+        bool stuck = false;
+
+        if (owner & 1)
+            stuck = cfuti_graph_reach(self, (cfuti_thread *)(owner - 1), epoch, &list);
+        else if (owner && ((cfut_executor *)owner)->ops == &cfuti_pool_ops)
+            stuck = cfuti_graph_reach_pool(self, (cfuti_pool *)owner, epoch, &list);
+        if (!stuck) return false;
+        if (!list) return true;
+        f = list->waiting;
+        list = list->next;
+    }
+}
+
+static const char *cfuti_task_name(const cfut_future *f)
+{
+    return f->task && f->task->name ? f->task->name : "?";
+}
+
+/* Writes "a -> b -> a" into the text of the running task. */
+static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
+{
+    cfuti_frame *frame = self->frame;
+    size_t n = 0, size = sizeof frame->text;
+    int steps = 0;
+
+    n = (size_t)snprintf(frame->text, size, "%s", cfuti_task_name(frame->future));
+    while (n < size && steps++ < 8) {
+        uintptr_t owner = cfuti_load_relaxed(&f->owner);
+        cfuti_thread *t = owner & 1 ? (cfuti_thread *)(owner - 1)
+                                    : ((cfuti_pool *)owner)->workers[0].record;
+
+        n += (size_t)snprintf(frame->text + n, size - n, " -> %s%s", cfuti_task_name(f),
+                              owner & 1 ? "" : " (queued)");
+        if (n < size && !(owner & 1) && t->frame)
+            n += (size_t)snprintf(frame->text + n, size - n, " -> %s",
+                                  cfuti_task_name(t->frame->future));
+        if (t == self || !t->waiting) break;
+        f = t->waiting;
+    }
+    frame->code = CFUT_DEADLOCK;
+}
+
+/*=========================================================================
+    >>process   process pool (not built yet)
+=========================================================================*/
+
+static const char cfuti_process_text[] = "process pools are not built into this version";
+
+/*=========================================================================
+    >>executor   what all executors share; inline and failed ones
+=========================================================================*/
+
+static int cfuti_inline_submit(cfut_executor *ex, cfut_future *f)
+{
+    (void)ex;
+    cfuti_execute(cfuti_self(), f);
+    return CFUT_OK;
+}
+
+static const cfut_executor_ops cfuti_inline_ops = {
+    "InlineExecutor", cfuti_inline_submit, NULL, NULL, NULL, NULL, NULL
+};
+static cfut_executor cfuti_inline = { &cfuti_inline_ops, CFUT_OK };
+
+static int cfuti_failed_submit(cfut_executor *ex, cfut_future *f)
+{
+    (void)f;
+    return ex->status;
+}
+
+static size_t cfuti_failed_workers(const cfut_executor *ex)
+{
+    (void)ex;
+    return 0;
+}
+
+static const cfut_executor_ops cfuti_failed_ops = {
+    "FailedExecutor", cfuti_failed_submit, NULL, NULL, NULL, cfuti_failed_workers,
+    cfuti_failed_workers
+};
+
+/* What could not be made: one object per reason. */
+static cfut_executor *cfuti_failed(int status)
+{
+    static cfut_executor failed[] = {
+        { &cfuti_failed_ops, CFUT_INVALID },
+        { &cfuti_failed_ops, CFUT_NO_MEMORY },
+        { &cfuti_failed_ops, CFUT_CLOSED },
+        { &cfuti_failed_ops, CFUT_UNSUPPORTED }
+    };
+    size_t i = 0;
+
+    while (failed[i].status != status) i++;
+    return &failed[i];
+}
+
+/*=========================================================================
+    >>waiters   result, wait, as_completed, reclaim
+=========================================================================*/
+
+/* A wait is: attach the collector to every future, sleep until enough have
+   arrived, detach. In a task without limit of time it first runs what is still
+   queued in its own pool; then it sleeps, followed by deadlock detection.
+
+   A wait that must not be left (a join, a reclaim: the memory is in use) cannot
+   answer CFUT_DEADLOCK. If it closes a circle, it chooses another one of the
+   circle that can, and dooms it: that one wakes and returns CFUT_DEADLOCK. */
+
+static void cfuti_collector_init(cfuti_collector *c, int kind, cfut_future **fs)
+{
+    memset(c, 0, sizeof *c);
+    c->kind = kind;
+    c->fs = fs;
+    cfuti_ring_init(&c->untried);
+    cfuti_ring_init(&c->tried);
+}
+
+/* Under C: whether its owner can go on. */
+static bool cfuti_collector_ready(const cfuti_collector *c)
+{
+    if (c->arriving) return false;
+    if (!c->pending) return true;
+    if (c->kind == CFUTI_ITER) return c->ready != 0;
+    return c->when == CFUT_FIRST_COMPLETED && c->done > 0;
+}
+
+static cfut_future *cfuti_future_of(const cfuti_collector *c, cfuti_link *l)
+{
+    return c->block ? CFUTI_OUTER(cfuti_extra, link, l)->future
+                    : CFUTI_OUTER(cfut_future, u.before.link, l);
+}
+
+/* Under C: ITER: any attached link. */
+static cfuti_link *cfuti_any_link(cfuti_collector *c)
+{
+    cfuti_link *l = cfuti_ring_next(&c->untried);
+
+    return l != &c->untried ? l : cfuti_ring_next(&c->tried);
+}
+
+/* Under C: the future without which its owner cannot go on, or NULL if there
+   is none in particular. */
+static cfut_future *cfuti_collector_target(cfuti_collector *c)
+{
+    if (!c->pending) return NULL;
+    if (c->kind == CFUTI_ITER)
+        return c->pending == 1 ? cfuti_future_of(c, cfuti_any_link(c)) : NULL;
+    return c->when == CFUT_ALL_COMPLETED || c->pending == 1 ? c->fs[c->done] : NULL;
+}
+
+/* Under the graph lock: finds a thread in the circle that may be told, tells it. */
+static void cfuti_graph_doom(cfuti_thread *self, cfut_future *f)
+{
+    for (int steps = 0; steps < 1000; steps++) {
+        uintptr_t owner = cfuti_load_relaxed(&f->owner);
+        cfuti_thread *t = owner & 1 ? (cfuti_thread *)(owner - 1)
+                                    : ((cfuti_pool *)owner)->workers[0].record;
+
+        if (t == self || !t->waiting) return;
+        if (!t->sleeping_in->must) {
+            t->doomed = true;
+            cfuti_store_release(&t->sleeping_in->word, 0u);     /* release: doomed */
+            cfuti_wake_word(&t->sleeping_in->word);
+            return;
+        }
+        f = t->waiting;
+    }
+}
+
+/* Under C, so f is not final: records that the thread is about to sleep for f;
+   false: it must not. */
+static bool cfuti_graph_enter(cfuti_thread *t, cfuti_collector *c, cfut_future *f)
+{
+    bool stuck;
+
+    cfuti_lock(&cfuti_graph_lock);
+    stuck = cfuti_graph_stuck(t, f);
+    if (stuck && !c->must) {
+        cfuti_graph_text(t, f);
+    } else {
+        t->waiting = f;
+        t->sleeping_in = c;
+        t->doomed = false;
+        if (stuck) cfuti_graph_doom(t, f);
+    }
+    cfuti_unlock(&cfuti_graph_lock);
+    return !stuck || c->must;
+}
+
+/* Under C, after a wake-up: whether this wait was chosen to break a circle. */
+static bool cfuti_graph_doomed(cfuti_thread *t, cfuti_collector *c)
+{
+    bool doomed;
+
+    if (!c->target) return false;
+    cfuti_lock(&cfuti_graph_lock);
+    doomed = t->doomed;
+    if (doomed) {
+        cfuti_graph_text(t, t->waiting);
+        t->waiting = NULL;
+        c->target = NULL;
+    }
+    cfuti_unlock(&cfuti_graph_lock);
+    return doomed;
+}
+
+/* Under C: prepares to sleep; false: that would be a deadlock. */
+static bool cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool follow)
+{
+    cfut_future *f = follow && !c->target ? cfuti_collector_target(c) : NULL;
+
+    if (f && !cfuti_graph_enter(t, c, f)) return false;
+    if (f) {
+        c->target = f;
+        c->thread = t;
+    }
+    if (c->kind == CFUTI_ITER || c->when == CFUT_FIRST_COMPLETED) c->want = c->ready ? 0 : 1;
+    else c->want = c->pending;
+    if (!c->pending) c->want = 0;
+    cfuti_store_relaxed(&c->word, 1u);      /* relaxed: C carries it */
+    return true;
+}
+
+/* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT or CFUT_DEADLOCK. */
+static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
+{
+    bool follow = t->frame && deadline == CFUT_FOREVER;
+    int status = CFUT_TIMEOUT;
+
+    cfuti_lock(&c->lock);
+    while (!cfuti_collector_ready(c)) {
+        if (status == CFUT_OK && cfuti_graph_doomed(t, c)) status = CFUT_DEADLOCK;
+        else if (!cfuti_collector_prepare(c, t, follow)) status = CFUT_DEADLOCK;
+        if (status == CFUT_DEADLOCK) break;
+        cfuti_unlock(&c->lock);
+        /* acquire: doomed; all else is carried by C */
+        while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline))
+            cfuti_wait_word(&c->word, 1, deadline);
+        cfuti_lock(&c->lock);
+        status = c->word ? CFUT_TIMEOUT : CFUT_OK;
+        c->word = 0;
+        if (status == CFUT_TIMEOUT) break;
+    }
+    if (cfuti_collector_ready(c)) status = CFUT_OK;
+    cfuti_unlock(&c->lock);
+    return status;
+}
+
+/* Under F, f attached: unlinks it from c. */
+static void cfuti_unlink(cfuti_collector *c, cfut_future *f, uint32_t *s, cfuti_link *l)
+{
+    if (c->block) cfuti_waiters_remove(f, s, CFUTI_OUTER(cfuti_extra, link, l));
+    else *s &= ~(uint32_t)CFUTI_LINK;
+}
+
+/* Under C: detaches one future; false: its lock was not to be had. */
+static bool cfuti_detach_one(cfuti_collector *c)
+{
+    size_t i = c->done + c->pending - 1;
+    cfuti_link *l = c->kind == CFUTI_ITER ? cfuti_any_link(c) : cfuti_link_at(c, i);
+    cfut_future *f = c->kind == CFUTI_ITER ? cfuti_future_of(c, l) : c->fs[i];
+    uint32_t s;
+
+    if (!cfuti_future_trylock(f, &s)) return false;
+    if (c->kind == CFUTI_ITER) cfuti_ring_remove(l);
+    else cfuti_resolve_duplicates(c, l, f, 2);
+    cfuti_unlink(c, f, &s, l);
+    c->pending--;
+    cfuti_future_unlock(f, s);
+    return true;
+}
+
+/* Afterwards no future leads to c, and no completer is in it. */
+static void cfuti_collector_detach(cfuti_collector *c)
+{
+    unsigned round = 0;
+
+    cfuti_lock(&c->lock);
+    while (c->pending || c->arriving) {
+        if (c->pending && cfuti_detach_one(c)) continue;
+        cfuti_unlock(&c->lock);
+        cfuti_backoff(&round);
+        cfuti_lock(&c->lock);
+    }
+    cfuti_unlock(&c->lock);
+}
+
+/* ---- running what one waits for ---- */
+
+/* Takes f out of the queue if it is queued in the executor whose task this
+   thread runs: 1, and the caller runs it. 0: it is not to be had. -1: its lock
+   is taken, try again (only if hurry, when the caller holds a collector). */
+static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
+{
+    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: set before f was shared,
+                                                           or no longer claimable */
+    cfut_executor *ex = (cfut_executor *)owner;
+    uint32_t s;
+    int taken = 0;
+
+    if (t->worker && owner == (uintptr_t)t->worker->pool) return cfuti_claim_own(t->worker, f);
+    if (!owner || (owner & 1) || ex != t->frame->executor || !ex->ops->cancel) return 0;
+    if (!hurry) s = cfuti_future_lock(f);
+    else if (!cfuti_future_trylock(f, &s)) return -1;
+    if (cfuti_is_final(s)) return 0;
+    if ((s & CFUTI_STATE) == CFUT_STATE_PENDING && !(s & CFUTI_COMPLETING) &&
+        cfuti_load_relaxed(&f->owner) == owner)
+        taken = ex->ops->cancel(ex, f);
+    cfuti_future_unlock(f, s);
+    return taken;
+}
+
+static void cfuti_execute_for(cfuti_collector *c, cfuti_thread *t, cfut_future *f)
+{
+    c->outer = t->collector;
+    t->collector = c;
+    cfuti_execute(t, f);
+    t->collector = c->outer;
+}
+
+/* WAIT: runs, one by one, what is queued, until c is ready. Entries before the
+   cursor have been tried; arrivals only move tried ones before it. */
+static void cfuti_run_entries(cfuti_collector *c, cfuti_thread *t)
+{
+    size_t cursor = 0;
+    unsigned round = 0;
+
+    for (;;) {
+        cfut_future *f = NULL;
+        int claim = 0;
+
+        cfuti_lock(&c->lock);
+        if (cursor < c->done) cursor = c->done;
+        if (!cfuti_collector_ready(c) && cursor < c->done + c->pending) {
+            f = c->fs[cursor];
+            claim = cfuti_claim(t, f, true);
+            if (claim >= 0) cursor++;
+        }
+        cfuti_unlock(&c->lock);
+        if (!f) return;
+        if (claim > 0) cfuti_execute_for(c, t, f);
+        else if (claim < 0) cfuti_backoff(&round);
+    }
+}
+
+/* ITER: the same for its ring of untried links. */
+static void cfuti_run_links(cfuti_collector *c, cfuti_thread *t)
+{
+    unsigned round = 0;
+
+    for (;;) {
+        cfut_future *f = NULL;
+        cfuti_link *l;
+        int claim = 0;
+
+        cfuti_lock(&c->lock);
+        l = cfuti_ring_next(&c->untried);
+        if (!cfuti_collector_ready(c) && l != &c->untried) {
+            f = cfuti_future_of(c, l);
+            claim = cfuti_claim(t, f, true);
+            if (claim >= 0) {
+                cfuti_ring_remove(l);
+                cfuti_ring_insert(&c->tried, l);
+            }
+        }
+        cfuti_unlock(&c->lock);
+        if (!f) return;
+        if (claim > 0) cfuti_execute_for(c, t, f);
+        else if (claim < 0) cfuti_backoff(&round);
+    }
+}
+
+/* ---- one future ---- */
+
+static bool cfuti_seen_final(void *f)
+{
+    /* relaxed: who sees it looks again, with acquire */
+    return cfuti_is_final(cfuti_load_relaxed(&((cfut_future *)f)->state));
+}
+
+/* Sleeps for one future. Its link is on this stack. */
+static CFUTI_NOINLINE int cfuti_block(cfuti_thread *t, cfut_future *f, cfut_ns deadline, bool must)
+{
+    cfuti_extra own;
+    cfuti_collector c;
+    size_t at = 0;
+    uint32_t s;
+    int status;
+
+    cfuti_collector_init(&c, CFUTI_RESULT, &f);
+    c.block = &own;
+    c.at = &at;
+    c.must = must;
+    own.link.collector = &c;
+    own.link.a = own.link.b = 0;
+    s = cfuti_future_lock(f);
+    if (cfuti_is_final(s)) return f->status;
+    if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED) {
+        cfuti_future_unlock(f, s);
+        return CFUT_CANCELLED;
+    }
+    cfuti_waiters_add(f, &s, &own);
+    c.pending = 1;
+    cfuti_future_unlock(f, s);
+
+    status = cfuti_collector_wait(&c, t, deadline);
+    if (status != CFUT_OK) cfuti_collector_detach(&c);
+    return c.done ? c.status : status;
+}
+
+/* Waits for f, which was not final: as seen first. */
+static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, bool must)
+{
+    cfuti_thread *t = cfuti_self();
+    uint32_t s = cfuti_view(f);
+    cfut_ns deadline;
+
+    if (cfuti_is_final(s)) return f->status;
+    if ((s & CFUTI_STATE) == CFUT_STATE_FRESH) return CFUT_INVALID_STATE;
+    if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED) return CFUT_CANCELLED;
+    if (cfuti_is_foreign(f, s)) return CFUT_FORKED;
+    if (timeout <= 0) return CFUT_TIMEOUT;
+    if (t->frame && timeout == CFUT_FOREVER && cfuti_claim(t, f, false) > 0)
+        return cfuti_execute(t, f);
+    deadline = cfuti_deadline(timeout);
+    if (!t->woke && timeout > CFUT_SPIN_NS && CFUT_SPIN_NS > 0 &&
+        cfuti_spin_until(cfuti_seen_final, f))
+        return cfuti_view(f), f->status;    /* the view acquires */
+    return cfuti_block(t, f, deadline, must);
+}
+
+static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
+{
+    if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
+    /* acquire: status, text and out */
+    if (cfuti_is_final(cfuti_load_acquire(&f->state))) return f->status;
+    return cfuti_result_slow(f, timeout, must);
+}
+
+CFUTDEF int cfut_result(cfut_future *f)
+{
+    return cfuti_result(f, CFUT_FOREVER, false);
+}
+
+CFUTDEF int cfut_result_timeout(cfut_future *f, cfut_ns timeout)
+{
+    return cfuti_result(f, timeout, false);
+}
+
+/* ---- wait ---- */
+
+enum { CFUTI_ATTACHED, CFUTI_DONE, CFUTI_DUPLICATE, CFUTI_TAKEN };     /* and statuses */
+
+/* Whether c is already attached to f; under F. */
+static bool cfuti_is_attached(const cfuti_collector *c, const cfut_future *f, uint32_t s,
+                              cfuti_link **l)
+{
+    cfuti_extra *first = (cfuti_extra *)f->waiters, *e = first;
+
+    *l = (cfuti_link *)(uintptr_t)&f->u.before.link;
+    if (!c->block) return (s & CFUTI_LINK) && (*l)->collector == c;
+    if (!(s & CFUTI_WAITERS)) return false;
+    do {
+        *l = &e->link;
+        if (e->link.collector == c) return true;
+        e = e->next;
+    } while (e != first);
+    return false;
+}
+
+/* Locks f for attaching: 0, or CFUTI_DONE, or a status; then it is not locked. */
+static int cfuti_attach_lock(cfut_future *f, uint32_t *s)
+{
+    *s = cfuti_load_acquire(&f->state);         /* acquire: as in cfuti_view */
+    if (!cfuti_is_final(*s) && cfuti_is_foreign(f, *s)) return CFUT_FORKED;
+    *s = cfuti_future_lock(f);
+    if (cfuti_is_final(*s)) return CFUTI_DONE;
+    return (*s & CFUTI_STATE) == CFUT_STATE_FRESH ? CFUT_INVALID_STATE : CFUTI_ATTACHED;
+}
+
+/* Under F: puts a link of c into f. e: c's own, or NULL for the one inside. */
+static cfuti_link *cfuti_link_up(cfuti_collector *c, cfut_future *f, uint32_t *s, cfuti_extra *e)
+{
+    cfuti_link *l = e ? &e->link : &f->u.before.link;
+
+    l->collector = c;
+    if (e) cfuti_waiters_add(f, s, e);
+    else *s |= CFUTI_LINK;
+    return l;
+}
+
+/* WAIT: attaches the entry at i = c->done + c->pending. *m is the end of the
+   distinct entries; a duplicate goes there. */
+static int cfuti_wait_attach(cfuti_collector *c, size_t i, size_t *m)
+{
+    cfut_future *f = c->fs[i];
+    cfuti_link *l;
+    uint32_t s;
+    int r = cfuti_attach_lock(f, &s);
+
+    if (r) return r;
+    if (cfuti_is_attached(c, f, s, &l)) {
+        cfuti_lock(&c->lock);
+        --*m;
+        c->fs[i] = c->fs[*m];
+        c->fs[*m] = (cfut_future *)(l->b << 1 | 1);
+        l->b = *m + 1;
+        cfuti_unlock(&c->lock);
+        r = CFUTI_DUPLICATE;
+    } else if (!c->block && (s & CFUTI_LINK)) {
+        r = CFUTI_TAKEN;
+    } else {
+        l = cfuti_link_up(c, f, &s, c->block ? &cfuti_extras(c)[c->at[i]] : NULL);
+        l->a = i;
+        l->b = 0;
+        cfuti_lock(&c->lock);
+        c->pending++;
+        cfuti_unlock(&c->lock);
+    }
+    cfuti_future_unlock(f, s);
+    return r;
+}
+
+/* WAIT: the entry at i was done before. */
+static void cfuti_wait_was_done(cfuti_collector *c, size_t i)
+{
+    cfut_future *f = c->fs[i];
+    bool failed = f->status && (cfuti_view(f) & CFUTI_STATE) == CFUT_STATE_FINISHED;
+
+    cfuti_lock(&c->lock);
+    cfuti_swap_entries(c, i, c->done);
+    c->done++;
+    if (c->when == CFUT_FIRST_ERROR && failed) c->when = CFUT_FIRST_COMPLETED;
+    cfuti_unlock(&c->lock);
+}
+
+/* Attaches all. *m: how many are distinct. CFUT_OK, CFUTI_TAKEN or a status. */
+static int cfuti_wait_attach_all(cfuti_collector *c, size_t n, size_t *m)
+{
+    int r = CFUT_OK;
+
+    *m = n;
+    for (size_t i = 0; i < *m; ) {
+        r = cfuti_wait_attach(c, i, m);
+        if (r == CFUTI_DONE) cfuti_wait_was_done(c, i);
+        else if (r == CFUTI_TAKEN || r < 0) return r;
+        if (r != CFUTI_DUPLICATE) i++;
+    }
+    return CFUT_OK;
+}
+
+/* Detached: moves duplicates of done futures to the done ones. Returns how many
+   are done. Touches no future: they may be gone. */
+static size_t cfuti_partition(cfut_future **fs, size_t done, size_t m, size_t n)
+{
+    for (size_t i = m; i < n; i++) {
+        uintptr_t x = (uintptr_t)fs[i];
+
+        if (x & 2) {
+            fs[i] = (cfut_future *)(x & ~(uintptr_t)2);
+        } else {
+            fs[i] = fs[done];
+            fs[done++] = (cfut_future *)x;
+        }
+    }
+    return done;
+}
+
+/* A block of n links, for futures that somebody else waits for, too. */
+static bool cfuti_block_alloc(cfuti_collector *c, size_t n)
+{
+    c->block = cfuti_alloc(cfuti_size(n, sizeof(cfuti_extra) + sizeof(size_t), 0));
+    if (!c->block) return false;
+    c->at = (size_t *)(void *)((cfuti_extra *)c->block + n);
+    for (size_t i = 0; i < n; i++) c->at[i] = i;
+    return true;
+}
+
+/* Begins a wait; *m as above. With must it cannot answer CFUT_DEADLOCK. */
+static int cfuti_wait_begin(cfuti_collector *c, cfut_future **fs, size_t n, int when, bool must,
+                            size_t *m)
+{
+    int r;
+
+    cfuti_collector_init(c, CFUTI_WAIT, fs);
+    c->when = when;
+    c->must = must;
+    r = cfuti_wait_attach_all(c, n, m);
+    if (r != CFUTI_TAKEN) return r;
+
+    cfuti_collector_detach(c);
+    cfuti_partition(fs, c->done, *m, n);
+    cfuti_collector_init(c, CFUTI_WAIT, fs);
+    c->when = when;
+    c->must = must;
+    *m = n;
+    if (!cfuti_block_alloc(c, n)) return CFUT_NO_MEMORY;
+    return cfuti_wait_attach_all(c, n, m);
+}
+
+static ptrdiff_t cfuti_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout, bool must)
+{
+    cfuti_thread *t = cfuti_self();
+    cfuti_collector c;
+    cfut_ns deadline = cfuti_deadline(timeout);
+    size_t m = n;
+    int status = cfuti_wait_begin(&c, fs, n, when, must, &m);
+
+    if (!status) {
+        if (t->frame && deadline == CFUT_FOREVER) cfuti_run_entries(&c, t);
+        status = cfuti_collector_wait(&c, t, deadline);
+    }
+    cfuti_collector_detach(&c);
+    n = cfuti_partition(fs, c.done, m, n);
+    if (c.block) CFUT_FREE(c.block);
+    return status == CFUT_OK || status == CFUT_TIMEOUT ? (ptrdiff_t)n : status;
+}
+
+static bool cfuti_has_null(cfut_future *const *fs, size_t n)
+{
+    if (n && !fs) return true;
+    for (size_t i = 0; i < n; i++)
+        if (!fs[i]) return true;
+    return false;
+}
+
+CFUTDEF ptrdiff_t cfut_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout)
+{
+    if (when < CFUT_ALL_COMPLETED || when > CFUT_FIRST_ERROR) return CFUT_INVALID;
+    if (n > PTRDIFF_MAX || cfuti_has_null(fs, n)) return CFUT_INVALID;
+    return n ? cfuti_wait(fs, n, when, timeout, false) : 0;
+}
+
+CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n)
+{
+    if (!fs) return;
+    for (size_t i = 0; i < n; i++) cfut_cancel(fs[i]);
+    for (size_t i = 0; i < n; i++) {
+        cfut_future *f = fs[i];
+        if (f) cfuti_wait(&f, 1, CFUT_ALL_COMPLETED, CFUT_FOREVER, true);
+    }
+}
+
+/* ---- as_completed ---- */
+
+/* ITER: a final future's field next is claimed by the flag LINK; its owner word
+   names the iterator. CFUTI_ATTACHED, CFUTI_DUPLICATE or CFUTI_TAKEN. */
+static int cfuti_iter_attach_done(cfuti_collector *c, cfut_future *f, uint32_t s)
+{
+    while (!(s & CFUTI_LINK)) {
+        /* acquire: pairs with the release of the iterator that had it before */
+        if (!cfuti_cas_acquire(&f->state, &s, s | CFUTI_LINK)) continue;
+        cfuti_store_relaxed(&f->owner, (uintptr_t)c);   /* relaxed: only c looks for c */
+        cfuti_lock(&c->lock);
+        cfuti_ready_append(c, f, NULL);
+        cfuti_unlock(&c->lock);
+        return CFUTI_ATTACHED;
+    }
+    return cfuti_load_relaxed(&f->owner) == (uintptr_t)c ? CFUTI_DUPLICATE : CFUTI_TAKEN;
+}
+
+/* ITER: attaches f by the link inside, or by e. The same answers, or a status. */
+static int cfuti_iter_attach(cfuti_collector *c, cfut_future *f, cfuti_extra *e)
+{
+    cfuti_link *l;
+    uint32_t s;
+    int r = cfuti_attach_lock(f, &s);
+
+    if (r == CFUTI_DONE && !e) return cfuti_iter_attach_done(c, f, s);
+    if (r == CFUTI_DONE) {
+        e->future = f;
+        cfuti_lock(&c->lock);
+        cfuti_ready_append(c, f, &e->link);
+        cfuti_unlock(&c->lock);
+        return CFUTI_ATTACHED;
+    }
+    if (r) return r;
+    if (!e && (s & CFUTI_LINK)) {
+        r = f->u.before.link.collector == c ? CFUTI_DUPLICATE : CFUTI_TAKEN;
+    } else {
+        l = cfuti_link_up(c, f, &s, e);
+        cfuti_lock(&c->lock);
+        c->pending++;
+        cfuti_ring_insert(&c->untried, l);
+        cfuti_unlock(&c->lock);
+    }
+    cfuti_future_unlock(f, s);
+    return r;
+}
+
+/* Takes the first of a list of arrived ones. */
+static cfut_future *cfuti_pop_ready(const cfuti_collector *c, uintptr_t *list)
+{
+    cfuti_extra *e = (cfuti_extra *)*list;
+    cfut_future *f = (cfut_future *)*list;
+
+    if (c->block) {
+        *list = e->link.a;
+        return e->future;
+    }
+    *list = (uintptr_t)f->next;
+    cfuti_and_release(&f->state, ~(uint32_t)CFUTI_LINK);    /* release: next may be reused */
+    return f;
+}
+
+/* Ends all that ties futures to it. */
+static void cfuti_iter_detach(cfut_iter *it)
+{
+    cfuti_collector *c = &it->c;
+
+    cfuti_collector_detach(c);
+    while (it->mine) cfuti_pop_ready(c, &it->mine);
+    while (c->ready) cfuti_pop_ready(c, &c->ready);
+    if (c->block) CFUT_FREE(c->block);
+    c->block = NULL;
+}
+
+static int cfuti_iter_add(cfut_iter *it, cfut_future *f)
+{
+    int r = cfuti_iter_attach(&it->c, f, NULL);
+
+    if (r == CFUTI_ATTACHED) it->total++;
+    return r == CFUTI_DUPLICATE ? CFUTI_ATTACHED : r;
+}
+
+static void cfuti_sift(cfut_future **fs, size_t i, size_t n)
+{
+    for (size_t k; (k = 2 * i + 1) < n; i = k) {
+        cfut_future *f = fs[i];
+
+        if (k + 1 < n && (uintptr_t)fs[k] < (uintptr_t)fs[k + 1]) k++;
+        if ((uintptr_t)f >= (uintptr_t)fs[k]) return;
+        fs[i] = fs[k];
+        fs[k] = f;
+    }
+}
+
+/* Heapsort by address (Williams 1964): qsort may allocate. */
+static void cfuti_sort(cfut_future **fs, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0; ) cfuti_sift(fs, i, n);
+    while (n > 1) {
+        cfut_future *f = fs[0];
+
+        fs[0] = fs[--n];
+        fs[n] = f;
+        cfuti_sift(fs, 0, n);
+    }
+}
+
+/* Somebody else iterates over some of them already: all links in a block.
+   Duplicates are found by sorting a copy. */
+static int cfuti_iter_begin_block(cfut_iter *it, cfut_future **fs, size_t n)
+{
+    cfut_future **sorted;
+    int r = CFUT_OK;
+
+    cfuti_collector_init(&it->c, CFUTI_ITER, NULL);
+    it->total = 0;
+    if (!cfuti_block_alloc(&it->c, n)) return CFUT_NO_MEMORY;
+    sorted = (cfut_future **)(void *)it->c.at;      /* an iterator needs no positions */
+    memcpy(sorted, fs, n * sizeof *fs);
+    cfuti_sort(sorted, n);
+    for (size_t i = 0; i < n && r >= 0; i++) {
+        if (i && sorted[i] == sorted[i - 1]) continue;
+        r = cfuti_iter_attach(&it->c, sorted[i], &cfuti_extras(&it->c)[i]);
+        it->total++;
+    }
+    return r < 0 ? r : CFUT_OK;
+}
+
+static int cfuti_iter_begin(cfut_iter *it, cfut_future **fs, size_t n)
+{
+    int r = CFUT_OK;
+
+    for (size_t i = 0; i < n && r == CFUT_OK; i++) r = cfuti_iter_add(it, fs[i]);
+    if (r == CFUTI_TAKEN) {
+        cfuti_iter_detach(it);
+        r = cfuti_iter_begin_block(it, fs, n);
+    }
+    if (r < 0) cfuti_iter_detach(it);
+    return r;
+}
+
+CFUTDEF int cfut_as_completed(cfut_iter *it, cfut_future **fs, size_t n, cfut_ns timeout)
+{
+    if (!it) return CFUT_INVALID;
+    memset(it, 0, sizeof *it);
+    cfuti_collector_init(&it->c, CFUTI_ITER, NULL);
+    it->deadline = cfuti_deadline(timeout);
+    it->status = cfuti_has_null(fs, n) ? CFUT_INVALID : cfuti_iter_begin(it, fs, n);
+    if (it->status) it->total = 0;
+    it->unfinished = it->total;
+    return it->status;
+}
+
+/* Waits for the list of those to yield; CFUT_OK, or why there is none. */
+static int cfuti_iter_wait(cfut_iter *it)
+{
+    cfuti_thread *t = cfuti_self();
+    int status;
+
+    if (t->frame && it->deadline == CFUT_FOREVER) cfuti_run_links(&it->c, t);
+    status = cfuti_collector_wait(&it->c, t, it->deadline);
+    if (status) return status;
+    cfuti_lock(&it->c.lock);
+    it->mine = it->c.ready;
+    it->c.ready = 0;
+    cfuti_unlock(&it->c.lock);
+    return CFUT_OK;
+}
+
+CFUTDEF cfut_future *cfut_next(cfut_iter *it)
+{
+    if (!it || it->status || !it->unfinished) return NULL;
+    if (!it->mine) {
+        int status = cfuti_iter_wait(it);
+
+        if (status) {
+            cfut_iter_end(it);
+            it->status = status;
+            return NULL;
+        }
+    }
+    it->unfinished--;
+    return cfuti_pop_ready(&it->c, &it->mine);
+}
+
+CFUTDEF void cfut_iter_end(cfut_iter *it)
+{
+    if (!it || it->c.kind != CFUTI_ITER) return;
+    cfuti_iter_detach(it);
+    if (it->unfinished && !it->status) it->status = CFUT_END;
+}
+
+/*=========================================================================
+    >>fork-join   cfut_fork, cfut_join
+=========================================================================*/
+
+/* A fork is a push; a join is a pop and a direct call, or a wait for the thief.
+   As nobody else may wait for a forked future, a join that runs it publishes
+   nothing. owner 0: never pushed, runs at the join. */
+
+CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out)
+{
+    cfuti_thread *t = cfuti_self();
+    cfuti_worker *w = t->worker;
+
+    f->task = task;
+    f->in = in;
+    f->out = out;
+    f->owner = 0;
+    f->state = cfuti_generation | CFUT_STATE_PENDING;
+    if (!w || !t->frame || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
+    f->owner = (uintptr_t)w->pool;
+    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
+    else if (CFUTI_UNLIKELY(cfuti_hint_calls(cfuti_load_seq_cst(&w->pool->hint))))     /* P2 */
+        cfuti_call_one(w->pool);
+}
+
+/* Runs f, which is known to this thread alone. */
+static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
+{
+    cfuti_frame frame;
+
+    frame.executor = t->frame ? t->frame->executor : NULL;
+    cfuti_store_relaxed(&f->owner, (uintptr_t)t | 1);   /* relaxed: to cfut_running */
+    f->status = cfuti_call_in_frame(t, f, &frame);
+    if (f->status && frame.code == f->status) {
+        memcpy(f->u.text, frame.text, sizeof f->u.text);
+        f->state = cfuti_generation | CFUTI_TEXT | CFUT_STATE_FINISHED;
+    } else {
+        f->state = cfuti_generation | CFUT_STATE_FINISHED;
+    }
+    return f->status;
+}
+
+CFUTDEF int cfut_join(cfut_future *f)
+{
+    cfuti_thread *t = cfuti_self();
+    uintptr_t owner;
+
+    if (!f) return CFUT_INVALID;
+    owner = cfuti_load_relaxed(&f->owner);  /* relaxed: a thief changes it, never to 0 */
+    if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
+                   cfuti_claim_own(t->worker, f)))
+        return cfuti_run_alone(t, f);
+    return cfuti_result(f, CFUT_FOREVER, true);
+}
+
+/*=========================================================================
+    >>map   cfut_map
+=========================================================================*/
+
+/* In a worker of the pool: lazy binary splitting (Tzannes, Caragea, Barua,
+   Vishkin, PPoPP 2010). A worker runs its range item by item; when its deque is
+   empty and somebody is idle it forks the upper half, and so on. So a range is
+   split only as often as somebody wants a part, and the dear items are found
+   wherever they are. From outside, the whole range is one task of the pool.
+   For other executors, and when the calling thread takes part: some tasks that
+   take chunks from a common counter. */
+
+typedef struct cfuti_map_state {
+    cfuti_scope scope;
+    const cfut_task *task;
+    const char *in;
+    char *out;
+    size_t n, grain;
+    int *status;
+    cfuti_pool *pool;               /* whose workers may split; or NULL */
+    size_t next;                    /* the common counter; atomic */
+    uint32_t timed_out;             /* atomic */
+    uint32_t lock;                  /* guards the rest */
+    size_t first;                   /* the lowest failed index */
+    int code;
+} cfuti_map_state;
+
+typedef struct cfuti_piece {
+    cfuti_map_state *map;
+    size_t lo, hi;
+    bool ran;                       /* else it was cancelled or refused */
+    cfut_future f;
+} cfuti_piece;
+
+static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
+{
+    if (m->status) m->status[i] = status;
+    if (!status) return;
+    cfuti_lock(&m->lock);
+    if (i < m->first) {
+        m->first = i;
+        m->code = status;
+    }
+    cfuti_unlock(&m->lock);
+}
+
+/* A range that will not run. */
+static void cfuti_map_skip(cfuti_map_state *m, size_t lo, size_t hi, int status)
+{
+    if (lo < hi) cfuti_map_note(m, lo, status);
+    if (!m->status) return;
+    for (; lo < hi; lo++) m->status[lo] = status;
+}
+
+static bool cfuti_map_stopped(cfuti_map_state *m)
+{
+    if (cfuti_load_relaxed(&m->scope.stop)) return true;    /* relaxed: nothing else travels */
+    if (!cfuti_expired(m->scope.deadline)) return false;
+    cfuti_store_relaxed(&m->timed_out, 1u);
+    cfuti_store_relaxed(&m->scope.stop, 1u);
+    return true;
+}
+
+static void cfuti_map_item(cfuti_map_state *m, size_t i, cfuti_frame *frame)
+{
+    const cfut_task *task = m->task;
+    int status = cfuti_call(task, m->in + i * task->in_size, m->out + i * task->out_size, frame);
+
+    cfuti_map_note(m, i, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
+}
+
+static void cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi);
+
+static int cfuti_piece_fn(const void *in, void *out)
+{
+    cfuti_piece *p = *(cfuti_piece *const *)in;
+
+    (void)out;
+    p->ran = true;
+    cfuti_map_range(p->map, p->lo, p->hi);
+    return CFUT_OK;
+}
+
+static const cfut_task cfuti_piece_task = { cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0 };
+
+/* Forks the upper half, runs the lower one. */
+static void cfuti_map_split(cfuti_map_state *m, size_t lo, size_t hi)
+{
+    cfuti_piece upper, *p = &upper;
+    int status;
+
+    upper.map = m;
+    upper.lo = lo + (hi - lo) / 2;
+    upper.hi = hi;
+    upper.ran = false;
+    cfut_fork(&upper.f, &cfuti_piece_task, &p, NULL);
+    cfuti_map_range(m, lo, upper.lo);
+    status = cfut_join(&upper.f);
+    if (!upper.ran) cfuti_map_skip(m, upper.lo, hi, status);
+}
+
+/* Whether somebody is idle and this worker has nothing else to give. */
+static bool cfuti_hungry(const cfuti_worker *w)
+{
+    /* relaxed: hints; a miss costs an item's time */
+    return cfuti_load_relaxed(&w->pool->hint) != 0 && w->bot == cfuti_load_relaxed(&w->top);
+}
+
+/* Runs [lo, hi) on this thread, in the frame of its task. */
+static void cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi)
+{
+    cfuti_thread *t = cfuti_self();
+    cfuti_frame *frame = t->frame;
+    cfuti_worker *w = m->pool ? cfuti_worker_of(t, m->pool) : NULL;
+    const cfuti_scope *outer = frame->scope;
+
+    frame->scope = &m->scope;
+    while (lo < hi && !cfuti_map_stopped(m)) {
+        size_t end = hi - lo > m->grain ? lo + m->grain : hi;
+
+        if (w && end < hi && cfuti_hungry(w)) {
+            cfuti_map_split(m, lo, hi);
+            lo = hi;
+        }
+        for (; lo < end; lo++) cfuti_map_item(m, lo, frame);
+    }
+    cfuti_map_skip(m, lo, hi, CFUT_CANCELLED);
+    frame->scope = outer;
+}
+
+/* Takes chunks from the common counter. */
+static int cfuti_share_fn(const void *in, void *out)
+{
+    cfuti_piece *p = *(cfuti_piece *const *)in;
+    cfuti_map_state *m = p->map;
+
+    (void)out;
+    p->ran = true;
+    for (;;) {
+        /* relaxed: the items are ready before, their results travel by completion */
+        size_t lo = cfuti_add_relaxed(&m->next, m->grain);
+
+        if (lo >= m->n) return CFUT_OK;
+        cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n);
+    }
+}
+
+static const cfut_task cfuti_share_task = { cfuti_share_fn, "map", sizeof(cfuti_piece *), 0 };
+
+/* Waits for a piece; on the map's timeout stops all, and waits on. */
+static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
+{
+    cfut_ns left = m->scope.deadline;
+    int status = CFUT_TIMEOUT;
+
+    if (left != CFUT_FOREVER) {
+        left -= cfuti_now();
+        status = cfuti_result(&p->f, left, true);
+        if (status != CFUT_TIMEOUT) return status;
+        cfuti_store_relaxed(&m->timed_out, 1u);
+        cfuti_store_relaxed(&m->scope.stop, 1u);
+        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;
+    }
+    return cfuti_result(&p->f, CFUT_FOREVER, true);
+}
+
+enum { CFUTI_SHARES = 16 };
+
+/* The map by a common counter; the caller takes part if it may. */
+static void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
+{
+    cfuti_piece shares[CFUTI_SHARES], mine, *at[CFUTI_SHARES], *me = &mine;
+    size_t k = cfut_executor_max_workers(ex), used = 0;
+    int status = CFUT_OK;
+
+    if (k > CFUTI_SHARES) k = CFUTI_SHARES;
+    if (k > m->n) k = m->n;
+    if (k < 1) k = 1;
+    if (m->grain == 0) m->grain = m->n / (k * 8) + 1;
+    for (size_t i = 0; i < k; i++, used++) {
+        shares[i].map = m;
+        shares[i].ran = false;
+        at[i] = &shares[i];
+        cfut_submit(ex, &shares[i].f, &cfuti_share_task, &at[i], NULL);
+    }
+    if (caller_runs) {
+        mine.map = m;
+        mine.f.task = &cfuti_share_task;
+        mine.f.in = &me;
+        cfuti_run_alone(cfuti_self(), &mine.f);
+        for (size_t i = 0; i < used; i++) cfut_cancel(&shares[i].f);
+    }
+    for (size_t i = 0; i < used; i++) {
+        int s = cfuti_map_join(m, &shares[i]);
+        if (!shares[i].ran) status = s;
+    }
+    /* what no share took: none ran */
+    if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, status ? status : CFUT_CANCELLED);
+}
+
+/* The map as one task of a thread pool, split by its workers. */
+static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
+{
+    cfuti_piece root, *p = &root;
+    int status;
+
+    root.map = m;
+    root.lo = 0;
+    root.hi = m->n;
+    root.ran = false;
+    cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
+    status = cfuti_map_join(m, &root);
+    if (!root.ran) cfuti_map_skip(m, 0, m->n, status);
+}
+
+static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
+{
+    cfuti_thread *t = cfuti_self();
+
+    if (ex->ops != &cfuti_pool_ops || caller_runs) {
+        cfuti_map_shared(m, ex, caller_runs);
+        return;
+    }
+    m->pool = cfuti_pool_of(ex);
+    if (m->grain == 0) m->grain = 1;
+    if (!cfuti_worker_of(t, m->pool) || !t->frame || cfuti_load_relaxed(&m->pool->refuse_inside)) {
+        cfuti_map_pool(m, ex);
+        return;
+    }
+    cfuti_map_range(m, 0, m->n);
+    if (cfuti_expired(m->scope.deadline)) m->timed_out = 1;
+}
+
+CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
+                     const cfut_map_desc *desc)
+{
+    static const cfut_map_desc defaults;
+    cfuti_map_state m;
+
+    if (!desc) desc = &defaults;
+    if (!ex || !task || !task->fn) return CFUT_INVALID;
+    if (n && ((!in && task->in_size) || (!out && task->out_size))) return CFUT_INVALID;
+    if (cfuti_size(n, task->in_size, 0) == SIZE_MAX || cfuti_size(n, task->out_size, 0) == SIZE_MAX)
+        return CFUT_INVALID;
+    if (n == 0) return CFUT_OK;
+    memset(&m, 0, sizeof m);
+    m.task = task;
+    m.in = (const char *)in;
+    m.out = (char *)out;
+    m.n = m.first = n;
+    m.grain = desc->chunksize;
+    m.status = desc->status;
+    m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
+    cfuti_map_run(&m, ex, desc->caller_runs);
+    return m.timed_out ? CFUT_TIMEOUT : m.code;
+}
+
+/*=========================================================================
+    >>stream   cfut_stream: the lazily fed map
+=========================================================================*/
+
+/* A ring of cells, each a future with its in and out. Everything but the tasks
+   happens in the caller's thread: next waits for a cell (the oldest, or any by
+   an iterator), copies its result, and pulls and submits a new item into it. */
+
+typedef struct cfuti_cell {
+    cfut_future f;
+    size_t index;
+    bool busy;                      /* submitted and not yet yielded */
+} cfuti_cell;
+
+struct cfut_stream {
+    cfut_executor *ex;
+    const cfut_task *task;
+    cfut_pull_fn pull;
+    void *user;
+    cfut_stream_desc desc;
+    size_t n, stride, in_at, out_at;    /* cells, and where things are in one */
+    size_t pulled, oldest;          /* items pulled; cell of the oldest not yielded */
+    size_t in_flight;
+    int input;                      /* CFUT_OK while there may be more input */
+    int failed;                     /* creation failed: why */
+    size_t index;                   /* of the item yielded last */
+    int status;
+    char text[56];
+    cfut_iter it;
+    char *cells;
+};
+
+static cfuti_cell *cfuti_cell_at(const cfut_stream *s, size_t i)
+{
+    return (cfuti_cell *)(void *)(s->cells + i * s->stride);
+}
+
+/* Pulls an item into a free cell and submits it, if there is more input. */
+static void cfuti_stream_feed(cfut_stream *s, cfuti_cell *cell)
+{
+    char *in = (char *)cell + s->in_at, *out = (char *)cell + s->out_at;
+
+    if (s->input) return;
+    s->input = s->pull(s->user, in);
+    if (s->input) return;
+    cell->index = s->pulled++;
+    cell->busy = true;
+    s->in_flight++;
+    cfut_submit(s->ex, &cell->f, s->task, in, out);
+    if (s->desc.as_completed) {
+        cfuti_iter_add(&s->it, &cell->f);
+        s->it.unfinished++;
+    }
+}
+
+static cfut_stream *cfuti_stream_failed(int status)
+{
+    static cfut_stream no_memory, invalid;
+    cfut_stream *s = status == CFUT_NO_MEMORY ? &no_memory : &invalid;
+
+    /* relaxed: the same value each time */
+    cfuti_store_relaxed(&s->failed, status);
+    return s;
+}
+
+/* Sizes of a cell with room for in and out, each aligned for any type. */
+static cfut_stream *cfuti_stream_alloc(const cfut_task *task, size_t n)
+{
+    size_t in_at = cfuti_round_up(sizeof(cfuti_cell), 16);
+    size_t out_at = cfuti_round_up(cfuti_size(1, task->in_size, in_at), 16);
+    size_t stride = cfuti_round_up(cfuti_size(1, task->out_size, out_at), 16);
+    size_t head = cfuti_round_up(sizeof(cfut_stream), 16);
+    cfut_stream *s;
+
+    if (out_at >= SIZE_MAX - 16 || stride >= SIZE_MAX - 16) return NULL;
+    s = (cfut_stream *)cfuti_alloc(cfuti_size(n, stride, head));
+    if (!s) return NULL;
+    s->n = n;
+    s->in_at = in_at;
+    s->out_at = out_at;
+    s->stride = stride;
+    s->cells = (char *)s + head;
+    return s;
+}
+
+CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, cfut_pull_fn pull,
+                                      void *user, const cfut_stream_desc *desc)
+{
+    static const cfut_stream_desc defaults;
+    cfut_stream *s;
+    size_t n;
+
+    if (!desc) desc = &defaults;
+    if (!ex || !task || !task->fn || !pull || desc->buffersize < 0)
+        return cfuti_stream_failed(CFUT_INVALID);
+    n = desc->buffersize ? (size_t)desc->buffersize : 2 * cfut_executor_max_workers(ex);
+    s = cfuti_stream_alloc(task, n ? n : 1);
+    if (!s) return cfuti_stream_failed(CFUT_NO_MEMORY);
+    s->ex = ex;
+    s->task = task;
+    s->pull = pull;
+    s->user = user;
+    s->desc = *desc;
+    cfuti_collector_init(&s->it.c, CFUTI_ITER, NULL);
+    s->it.deadline = CFUT_FOREVER;
+    for (size_t i = 0; i < s->n && !s->input; i++) cfuti_stream_feed(s, cfuti_cell_at(s, i));
+    return s;
+}
+
+/* The next cell that is done; NULL: *status says why not. */
+static cfuti_cell *cfuti_stream_wait(cfut_stream *s, cfut_ns timeout, int *status)
+{
+    cfuti_cell *cell = cfuti_cell_at(s, s->oldest);
+    cfut_future *f;
+
+    if (!s->desc.as_completed) {
+        *status = cfuti_result(&cell->f, timeout, false);
+        return cfuti_is_final(cfuti_view(&cell->f)) ? cell : NULL;
+    }
+    s->it.deadline = cfuti_deadline(timeout);
+    *status = CFUT_OK;
+    if (!s->it.mine) *status = cfuti_iter_wait(&s->it);
+    if (*status) return NULL;
+    s->it.unfinished--;
+    f = cfuti_pop_ready(&s->it.c, &s->it.mine);
+    *status = f->status;
+    return CFUTI_OUTER(cfuti_cell, f, f);
+}
+
+CFUTDEF int cfut_stream_next_timeout(cfut_stream *s, void *out, cfut_ns timeout)
+{
+    cfuti_cell *cell;
+    int status;
+
+    if (!s) return CFUT_INVALID;
+    if (s->failed) return s->failed;
+    if (!s->in_flight) {
+        status = s->input;          /* END, or the pull's failure, once */
+        s->input = CFUT_END;
+        return status;
+    }
+    cell = cfuti_stream_wait(s, timeout, &status);
+    if (!cell) return status;
+    if (status == CFUT_OK && out && s->task->out_size)
+        memcpy(out, (char *)cell + s->out_at, s->task->out_size);
+    snprintf(s->text, sizeof s->text, "%s", cfut_error(&cell->f));
+    s->index = cell->index;
+    s->status = status;
+    s->in_flight--;
+    s->oldest = s->oldest + 1 < s->n ? s->oldest + 1 : 0;
+    cell->busy = false;
+    cfuti_stream_feed(s, cell);
+    return status;
+}
+
+CFUTDEF int cfut_stream_next(cfut_stream *s, void *out)
+{
+    return cfut_stream_next_timeout(s, out, CFUT_FOREVER);
+}
+
+CFUTDEF size_t cfut_stream_index(const cfut_stream *s)
+{
+    return s && !s->failed ? s->index : 0;
+}
+
+CFUTDEF const char *cfut_stream_error(const cfut_stream *s)
+{
+    if (!s) return cfut_strerror(CFUT_INVALID);
+    if (s->failed) return cfut_strerror(s->failed);
+    return s->text[0] ? s->text : cfut_strerror(CFUT_OK);
+}
+
+CFUTDEF void cfut_stream_close(cfut_stream *s)
+{
+    if (!s || s->failed) return;
+    cfuti_iter_detach(&s->it);
+    for (size_t i = 0; i < s->n && !s->desc.drain; i++)
+        if (cfuti_cell_at(s, i)->busy) cfut_cancel(&cfuti_cell_at(s, i)->f);
+    for (size_t i = 0; i < s->n; i++)
+        if (cfuti_cell_at(s, i)->busy) cfuti_result(&cfuti_cell_at(s, i)->f, CFUT_FOREVER, true);
+    CFUT_FREE(s);
+}
+
+/*=========================================================================
+    >>public   the remaining public functions
+=========================================================================*/
+
+CFUTDEF int cfut_version(void)
+{
+    return CFUT_VERSION;
+}
+
+CFUTDEF const char *cfut_strerror(int status)
+{
+#define CFUTI_CASE(name, value, text) case name: return text;
+    switch (status) {
+    CFUT_STATUS_LIST(CFUTI_CASE)
+    default: return status > 0 ? "the task's own error code" : "unknown status";
+    }
+#undef CFUTI_CASE
+}
+
+/* ---- executors ---- */
+
+CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc)
+{
+    static const cfut_thread_pool_desc defaults;
+    cfuti_pool *p = NULL;
+    int workers, status;
+
+    if (!desc) desc = &defaults;
+    workers = desc->max_workers ? desc->max_workers : cfuti_cpus();
+    if (workers < 0 || workers > CFUTI_MAX_WORKERS) return cfuti_failed(CFUT_INVALID);
+    if (desc->exit != CFUT_EXIT_DRAIN && desc->exit != CFUT_EXIT_ABANDON)
+        return cfuti_failed(CFUT_INVALID);
+    cfuti_lock(&cfuti_registry_lock);
+    status = cfuti_pool_create(&p, desc, (size_t)workers);
+    cfuti_unlock(&cfuti_registry_lock);
+    return status ? cfuti_failed(status) : &p->base;
+}
+
+CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
+{
+    (void)desc;
+    return cfuti_failed(CFUT_UNSUPPORTED);
+}
+
+CFUTDEF cfut_executor *cfut_inline_executor(void)
+{
+    return &cfuti_inline;
+}
+
+CFUTDEF int cfut_executor_status(const cfut_executor *ex)
+{
+    return ex ? cfuti_load_relaxed(&ex->status) : CFUT_INVALID;     /* relaxed: a report */
+}
+
+CFUTDEF size_t cfut_executor_max_workers(const cfut_executor *ex)
+{
+    if (!ex) return 0;
+    return ex->ops->max_workers ? ex->ops->max_workers(ex) : 1;
+}
+
+CFUTDEF size_t cfut_executor_workers(const cfut_executor *ex)
+{
+    if (!ex) return 0;
+    return ex->ops->workers ? ex->ops->workers(ex) : 1;
+}
+
+CFUTDEF void cfut_close(cfut_executor *ex, int how)
+{
+    if (ex && ex->ops->close) ex->ops->close(ex, how);
+}
+
+CFUTDEF int cfut_shutdown_timeout(cfut_executor *ex, int how, cfut_ns timeout)
+{
+    if (how & ~(CFUT_CANCEL_PENDING | CFUT_DETACH)) return CFUT_INVALID;
+    if (!ex || !ex->ops->shutdown) return CFUT_OK;
+    return ex->ops->shutdown(ex, how, timeout);
+}
+
+CFUTDEF int cfut_shutdown(cfut_executor *ex, int how)
+{
+    return cfut_shutdown_timeout(ex, how, CFUT_FOREVER);
+}
+
+/* ---- one future ---- */
+
+CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_task *task,
+                                 const void *in, void *out)
+{
+    int status;
+
+    if (CFUTI_UNLIKELY(!f)) return NULL;
+    f->task = task;
+    f->in = in;
+    f->out = out;
+    f->owner = (uintptr_t)ex;
+    f->slot = CFUTI_UNQUEUED;
+    f->next = NULL;
+    /* relaxed: whoever runs f gets it by its slot, others from the submitter */
+    cfuti_store_relaxed(&f->state, cfuti_generation | CFUT_STATE_PENDING);
+    if (CFUTI_UNLIKELY(!ex || !task || !task->fn)) status = CFUT_INVALID;
+    else if (CFUTI_LIKELY(ex->ops == &cfuti_pool_ops)) status = cfuti_pool_submit(ex, f);
+    else status = ex->ops->submit(ex, f);
+    if (CFUTI_UNLIKELY(status))
+        cfuti_refuse(f, status, status == CFUT_UNSUPPORTED ? cfuti_process_text : NULL);
+    return f;
+}
+
+static bool cfuti_state_done(uint32_t s)
+{
+    return cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_CANCELLED;
+}
+
+/* The state as the user knows it. */
+static enum cfut_state cfuti_public_state(const cfut_future *f, uint32_t s)
+{
+    enum cfut_state state = (enum cfut_state)(s & CFUTI_STATE);
+
+    /* relaxed: a report of what may have changed already */
+    if (state == CFUT_STATE_PENDING && (cfuti_load_relaxed(&f->owner) & 1)) return CFUT_STATE_RUNNING;
+    return state;
+}
+
+CFUTDEF enum cfut_state cfut_future_state(const cfut_future *f)
+{
+    return f ? cfuti_public_state(f, cfuti_view(f)) : CFUT_STATE_FRESH;
+}
+
+CFUTDEF bool cfut_done(const cfut_future *f)
+{
+    return f && cfuti_state_done(cfuti_view(f));
+}
+
+CFUTDEF bool cfut_running(const cfut_future *f)
+{
+    return cfut_future_state(f) == CFUT_STATE_RUNNING;
+}
+
+CFUTDEF bool cfut_cancelled(const cfut_future *f)
+{
+    enum cfut_state state = cfut_future_state(f);
+
+    return state == CFUT_STATE_CANCELLED || state == CFUT_STATE_CANCELLED_AND_NOTIFIED;
+}
+
+CFUTDEF cfut_snapshot cfut_future_snapshot(const cfut_future *f)
+{
+    cfut_snapshot view;
+    uint32_t s = f ? cfuti_view(f) : 0;
+
+    memset(&view, 0, sizeof view);
+    view.state = f ? cfuti_public_state(f, s) : CFUT_STATE_FRESH;
+    view.done = cfuti_state_done(s);
+    view.running = view.state == CFUT_STATE_RUNNING;
+    view.cancelled = view.done && view.state != CFUT_STATE_FINISHED;
+    view.stop_requested = (s & CFUTI_STOP) != 0;
+    if (view.done) view.status = f->status;
+    return view;
+}
+
+CFUTDEF int cfut_future_describe(const cfut_future *f, char *buf, size_t size)
+{
+    static const char *const names[] = {
+        "fresh", "pending", "running", "cancelled", "cancelled", "finished"
+    };
+    cfut_snapshot view = cfut_future_snapshot(f);
+    const char *task = view.state != CFUT_STATE_FRESH && f->task ? cfuti_task_name(f) : "";
+    const char *gap = *task ? " " : "";
+
+    if (view.state != CFUT_STATE_FINISHED)
+        return snprintf(buf, size, "<Future at %p%s%s %s>", (const void *)f, gap, task,
+                        names[view.state]);
+    return snprintf(buf, size, "<Future at %p%s%s finished with %d (%s)>", (const void *)f, gap,
+                    task, view.status, cfut_error(f));
+}
+
+CFUTDEF const char *cfut_error(const cfut_future *f)
+{
+    const cfuti_notice *n;
+    uint32_t s;
+
+    if (!f) return cfut_strerror(CFUT_INVALID);
+    s = cfuti_view(f);
+    if (!cfuti_state_done(s)) return "the future is not done";
+    if (s & CFUTI_TEXT) return f->u.text;
+    n = s & CFUTI_COMPLETING ? cfuti_notice_of(f) : NULL;
+    return n && n->text ? n->text : cfut_strerror(f->status);
+}
+
+/* ---- cancel ---- */
+
+/* Under F: a future completed by hand: done for cancelled(), done() and result()
+   at once; its producer tells wait and as_completed. */
+static void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
+{
+    cfuti_extra *first, *e, *told = NULL;
+
+    s = cfuti_decide(f, s, CFUT_STATE_CANCELLED, CFUT_CANCELLED, NULL);
+    /* the results among the waiters leave its ring, linked by prev */
+    first = s & CFUTI_WAITERS ? (cfuti_extra *)f->waiters : NULL;
+    for (e = first; e; ) {
+        cfuti_extra *next = e->next == first ? NULL : e->next;
+        if (e->link.collector->kind == CFUTI_RESULT) {
+            cfuti_waiters_remove(f, &s, e);
+            cfuti_arrive_one(&e->link, f, CFUT_STATE_CANCELLED);
+            e->prev = told;
+            told = e;
+        }
+        e = next;
+    }
+    s &= ~(uint32_t)(CFUTI_STATE | CFUTI_COMPLETING | CFUTI_CANCELLING);
+    cfuti_future_unlock(f, s | CFUT_STATE_CANCELLED);
+    while (told) {
+        e = told->prev;
+        cfuti_settle_one(told->link.collector);
+        told = e;
+    }
+}
+
+/* Under F, pending: takes f out of its executor's queue. */
+static bool cfuti_take_for_cancel(cfut_future *f)
+{
+    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
+    cfut_executor *ex = (cfut_executor *)owner;
+
+    return !(owner & 1) && ex->ops->cancel && ex->ops->cancel(ex, f);
+}
+
+/* Under F: f is being completed by a thread; lets F go. */
+static bool cfuti_cancel_while_completing(cfut_future *f, uint32_t s)
+{
+    cfuti_future_unlock(f, s);
+    if (!(s & CFUTI_CANCELLING)) return false;
+    if (!cfuti_notice_of(f)) cfuti_result(f, CFUT_FOREVER, true);   /* until it is published */
+    return true;
+}
+
+CFUTDEF bool cfut_cancel(cfut_future *f)
+{
+    uint32_t s;
+    bool by_hand;
+
+    if (!f) return false;
+    s = cfuti_load_acquire(&f->state);          /* acquire: as in cfuti_view */
+    if (!cfuti_is_final(s) && cfuti_is_foreign(f, s)) return false;
+    s = cfuti_future_lock(f);
+    if (cfuti_is_final(s)) return (s & CFUTI_STATE) != CFUT_STATE_FINISHED;
+    if ((s & CFUTI_STATE) == CFUT_STATE_FRESH) return false;
+    if (s & CFUTI_COMPLETING) return cfuti_cancel_while_completing(f, s);
+    if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED) {
+        cfuti_future_unlock(f, s);
+        return true;
+    }
+    by_hand = cfuti_load_relaxed(&f->owner) == 0;       /* relaxed: set by the submitter */
+    if ((s & CFUTI_STATE) == CFUT_STATE_RUNNING || (!by_hand && !cfuti_take_for_cancel(f))) {
+        cfuti_future_unlock(f, s | CFUTI_STOP);
+        return false;
+    }
+    if (by_hand) {
+        cfuti_cancel_by_hand(f, s);
+    } else {
+        s = cfuti_decide(f, s, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
+        cfuti_publish(f, s, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);
+    }
+    return true;
+}
+
+/* ---- callbacks ---- */
+
+/* Under F: adds a callback; node NULL: only if it is the first. */
+static bool cfuti_add_callback(cfut_future *f, uint32_t *s, cfut_done_fn fn, void *user,
+                               cfuti_callback *node)
+{
+    cfuti_callback *last = (cfuti_callback *)f->u.before.callbacks;
+
+    if (!(*s & (CFUTI_CALLBACK | CFUTI_CALLBACKS))) {
+        f->u.before.fn = fn;
+        f->u.before.user = user;
+        *s |= CFUTI_CALLBACK;
+        if (node) CFUT_FREE(node);
+        return true;
+    }
+    if (!node) return false;
+    node->fn = fn;
+    node->user = user;
+    node->next = *s & CFUTI_CALLBACKS ? last->next : node;
+    if (*s & CFUTI_CALLBACKS) last->next = node;
+    f->u.before.callbacks = node;
+    *s |= CFUTI_CALLBACKS;
+    return true;
+}
+
+CFUTDEF int cfut_on_done(cfut_future *f, cfut_done_fn fn, void *user)
+{
+    cfuti_callback *node = NULL;
+
+    if (!f || !fn) return CFUT_INVALID;
+    for (;;) {
+        uint32_t s = cfuti_view(f);
+        bool added;
+
+        if ((s & CFUTI_STATE) == CFUT_STATE_FRESH) return CFUT_INVALID_STATE;
+        if (!cfuti_state_done(s) && cfuti_is_foreign(f, s)) return CFUT_FORKED;
+        if (!cfuti_state_done(s)) s = cfuti_future_lock(f);
+        else s = CFUT_STATE_FINISHED;
+        if (cfuti_state_done(s)) {
+            if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED) cfuti_future_unlock(f, s);
+            if (node) CFUT_FREE(node);
+            fn(f, user);
+            return CFUT_OK;
+        }
+        added = cfuti_add_callback(f, &s, fn, user, node);
+        cfuti_future_unlock(f, s);
+        if (added) return CFUT_OK;
+        node = (cfuti_callback *)cfuti_alloc(sizeof *node);
+        if (!node) return CFUT_NO_MEMORY;
+    }
+}
+
+/* ---- futures completed by hand ---- */
+
+CFUTDEF void cfut_future_init(cfut_future *f)
+{
+    if (!f) return;
+    memset(f, 0, sizeof *f);
+    cfuti_store_relaxed(&f->state, cfuti_generation | CFUT_STATE_PENDING);  /* relaxed: not
+                                                                               shared yet */
+}
+
+CFUTDEF bool cfut_start(cfut_future *f)
+{
+    uint32_t s, state;
+
+    if (!f) return false;
+    s = cfuti_future_lock(f);
+    state = s & CFUTI_STATE;
+    if (cfuti_is_final(s) || state == CFUT_STATE_FRESH) return false;
+    if (state == CFUT_STATE_CANCELLED) {
+        cfuti_publish(f, s & ~(uint32_t)CFUTI_STATE, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);
+        return false;
+    }
+    if (state == CFUT_STATE_PENDING && !(s & CFUTI_COMPLETING) &&
+        !(cfuti_load_relaxed(&f->owner) & 1)) {
+        cfuti_future_unlock(f, s - CFUT_STATE_PENDING + CFUT_STATE_RUNNING);
+        return true;
+    }
+    cfuti_future_unlock(f, s);
+    return false;
+}
+
+/* Whether f is not for its user to finish. */
+static bool cfuti_in_other_hands(const cfut_future *f)
+{
+    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
+
+    return (owner & 1) || (owner && ((const cfut_executor *)owner)->ops == &cfuti_pool_ops);
+}
+
+CFUTDEF int cfut_finish(cfut_future *f, int status)
+{
+    uint32_t s;
+
+    if (!f) return CFUT_INVALID;
+    if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
+    s = cfuti_future_lock(f);
+    if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH) return CFUT_INVALID_STATE;
+    if ((s & CFUTI_COMPLETING) || (s & CFUTI_STATE) == CFUT_STATE_CANCELLED ||
+        cfuti_in_other_hands(f)) {
+        cfuti_future_unlock(f, s);
+        return CFUT_INVALID_STATE;
+    }
+    s = cfuti_decide(f, s, CFUT_STATE_FINISHED, status, NULL);
+    cfuti_publish(f, s, CFUT_STATE_FINISHED, NULL);
+    return CFUT_OK;
+}
+
+CFUTDEF void cfut_run(cfut_future *f)
+{
+    if (f) cfuti_execute(cfuti_self(), f);
+}
+
+/* ---- inside a task ---- */
+
+CFUTDEF int cfut_fail(int code, const char *fmt, ...)
+{
+    cfuti_frame *frame = cfuti_self()->frame;
+    va_list args;
+
+    if (code == 0) code = CFUT_FAILED;
+    if (frame && fmt) {
+        va_start(args, fmt);
+        vsnprintf(frame->text, sizeof frame->text, fmt, args);
+        va_end(args);
+        frame->code = code == CFUT_TIMEOUT ? ETIMEDOUT : code;
+    }
+    return code;
+}
+
+CFUTDEF bool cfut_stop_requested(void)
+{
+    const cfuti_frame *frame = cfuti_self()->frame;
+
+    if (!frame) return false;
+    /* relaxed: nothing else travels */
+    if (cfuti_load_relaxed(&frame->future->state) & CFUTI_STOP) return true;
+    return frame->scope && (cfuti_load_relaxed(&frame->scope->stop) ||
+                            cfuti_expired(frame->scope->deadline));
+}
+
+CFUTDEF cfut_executor *cfut_current(void)
+{
+    const cfuti_frame *frame = cfuti_self()->frame;
+
+    return frame ? frame->executor : NULL;
+}
+
+CFUTDEF cfut_future *cfut_current_future(void)
+{
+    const cfuti_frame *frame = cfuti_self()->frame;
+
+    return frame ? frame->future : NULL;
+}
+
+CFUTDEF const char *cfut_worker_name(void)
+{
+    const cfuti_worker *w = cfuti_self()->worker;
+
+    return w ? w->name : NULL;
+}
+
+/* ---- futures on the heap ---- */
+
+CFUTDEF cfut_future *cfut_spawn(cfut_executor *ex, const cfut_task *task, const void *in,
+                                size_t size, size_t in_at, size_t out_at)
+{
+    char *block;
+
+    if (!task || size < sizeof(cfut_future)) return NULL;
+    block = (char *)cfuti_alloc(size);
+    if (!block) return NULL;
+    if (task->in_size) memcpy(block + in_at, in, task->in_size);
+    return cfut_submit(ex, (cfut_future *)(void *)block, task, block + in_at,
+                       out_at ? block + out_at : NULL);
+}
+
+CFUTDEF void cfut_release(cfut_future *f)
+{
+    uint32_t s;
+
+    if (!f) return;
+    s = cfuti_future_lock(f);
+    if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH) CFUT_FREE(f);
+    else cfuti_future_unlock(f, s | CFUTI_RELEASED);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* CFUTI_IMPLEMENTED */
+#endif /* CFUT_IMPLEMENTATION */
+
+/*
+MIT License
+
+Copyright (c) 2026 the cfut authors
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+*/
