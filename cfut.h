@@ -29,7 +29,7 @@ CONTENTS (search for ">>name")
   >>future          states, completion, collectors: who may touch what when
   >>callbacks       cfut_on_done
   >>graph           who waits for whom: deadlock detection
-  >>queue           the worker's deque, the batch, the injection list
+  >>queue           the worker's deque, the pool's inbox, the spill list
   >>sleep           when a worker parks and who wakes it
   >>pool            threads: start, run, leave
   >>process         process pool (not built yet)
@@ -919,7 +919,9 @@ enum {
     CFUTI_MAX_WORKERS = 65536,
     CFUTI_RING_MAX = 1024,          /* slots of a worker's deque, in small pools */
     CFUTI_RING_MIN = 64,            /* and in very large ones */
-    CFUTI_BATCH = 256,              /* most tasks that a worker takes at once */
+    CFUTI_INBOX = 1 << 18,          /* slots of a pool's inbox; address space, memory
+                                       only as far as it fills; less on 32 bits */
+    CFUTI_CHUNK = 256,              /* most tasks that a worker claims at once */
     CFUTI_FAIRNESS = 61,            /* every 61st pick looks outside first; prime,
                                        so as not to beat in time with a program */
     CFUTI_GRAVES = 256              /* ended pools whose handles still answer */
@@ -1544,6 +1546,9 @@ static void cfuti_sys_hooks(void)
 #ifndef CFUT_MALLOC
 #define CFUT_MALLOC(n) malloc(n)
 #define CFUT_FREE(p) free(p)
+#define CFUTI_CALLOC(n) calloc(1, n)    /* large: pages that come zeroed and untouched */
+#else
+#define CFUTI_CALLOC(n) cfuti_alloc(n)
 #endif
 
 /* Zeroed memory, or NULL. */
@@ -2255,13 +2260,13 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
 }
 
 /*=========================================================================
-    >>queue   the worker's deque, the batch, the injection list
+    >>queue   the worker's deque, the pool's inbox, the spill list
 =========================================================================*/
 
 /* THE SLOT IS THE TOKEN
 
    A queued future stands in exactly one place: a slot of a worker's deque, a
-   slot of a worker's batch, or the pool's injection list. f->slot says where.
+   slot of the pool's inbox, or the pool's spill list. f->slot says where.
    Whoever takes it out of there (the worker to run it, a thief, a task that
    waits for it, cfut_cancel, cfut_close) owns it alone. For a slot that is one
    atomic operation on the slot, which holds EMPTY, DEAD or the future; for the
@@ -2289,22 +2294,27 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
    The owner then takes the lock, which waits for that thief's store of top,
    and sets bot to top.
    The indices run freely; the ring is full when the slot at bot is not EMPTY.
-   Then the task goes to the injection list: nothing grows, nothing allocates.
+   Then the task goes to the inbox: nothing grows, nothing allocates.
 
-   BATCH
+   INBOX
 
-   A worker out of work takes several tasks from the list at once, into slots
-   of its own from which it runs them oldest first. Others may take from it, as
-   from a deque, so what waits behind a long task is not stuck. It takes no more
-   than it got done in some 50 us before, and no more than its share.
-   The slots are filled under the pool's lock, f->slot first. A canceller that
-   finds f->slot naming a batch slot without f in it cannot tell "not filled
-   yet" from "taken"; once it has held the pool's lock, it can.
+   A ring of slots for what comes from outside, oldest first. Producers fill it
+   under the pool's lock: f->slot, the slot, then tail. A worker claims a range
+   of indices by moving head, and consumes its slots one by one; the futures
+   stay where they are. Its range [lo, hi) is published, so that others may
+   steal what waits behind a long task. A worker claims no more than it got done
+   in some 50 us before, and no more than its share.
+   Claiming an index gives nothing but the turn: the slot is the token. Stale
+   bounds of a range do no harm. A slot that is not EMPTY at tail means full
+   (or that a claimed one is late); then, and until it has been emptied, futures
+   go to the spill list, which workers move into the inbox when that is empty.
 
-   INJECTION LIST
+   SPILL LIST
 
    Doubly linked through the futures, under the pool's lock, so a cancel is
-   O(1). f->next leads on, f->slot is the one before, marked by bit 0. */
+   O(1). f->next leads on, f->slot is the one before, marked by bit 0. A
+   canceller that finds f->slot naming a slot without f in it cannot tell "not
+   moved there yet" from "taken"; once it has held the lock, it can. */
 
 enum { CFUTI_EMPTY = 0, CFUTI_DEAD = 1 };       /* in a slot */
 enum { CFUTI_UNQUEUED = 0, CFUTI_LISTED = 1 };  /* in f->slot; else a slot's address */
@@ -2316,7 +2326,6 @@ typedef struct cfuti_worker {
     cfuti_pool *pool;
     size_t bot;
     uintptr_t *ring;                /* the deque's slots; fixed */
-    uintptr_t *batch;               /* CFUTI_BATCH slots; fixed */
     uint32_t tick, random;
     uint32_t chunk;                 /* how many to take at once */
     uint32_t chunk_taken;           /* how many it took last, */
@@ -2331,7 +2340,7 @@ typedef struct cfuti_worker {
     uint32_t lock;                  /* thieves; the owner when it found EMPTY */
     uint32_t word;                  /* 0: sleeps while parked; 1: woken */
     size_t top;                     /* under lock; the owner reads it as a hint */
-    uint32_t batch_at, batch_n;     /* written by the owner; where thieves look */
+    size_t lo, hi;                  /* its range of the inbox; written by the owner */
     cfuti_thread *record;           /* its thread's; NULL: not running yet */
     char pad2[CFUTI_CACHE_LINE];
 } cfuti_worker;
@@ -2340,7 +2349,8 @@ struct cfuti_pool {
     cfut_executor base;
     /* fixed after creation */
     cfuti_worker *workers;
-    size_t max_workers, mask;       /* of the rings */
+    uintptr_t *inbox;               /* CFUTI_INBOX slots */
+    size_t max_workers, mask;       /* mask: of the deques' rings */
     size_t stack_size;
     int (*initializer)(void *);
     void (*finalizer)(void *);
@@ -2354,10 +2364,13 @@ struct cfuti_pool {
     uint32_t hint;                  /* parked << 2 | may grow << 1 | searching */
     int refuse_inside;              /* a status for submits from its own tasks */
     char pad2[CFUTI_CACHE_LINE];
+    /* workers */
+    size_t head;                    /* the next index of the inbox to claim */
+    char pad3[CFUTI_CACHE_LINE];
     /* under lock */
     uint32_t lock;
-    cfut_future *head, *tail;       /* the injection list */
-    size_t queued;                  /* its length; also read as a hint */
+    size_t tail;                    /* the next index of the inbox to fill */
+    cfut_future *spill_first, *spill_last;
     size_t high;                    /* workers[0..high) have been used */
     size_t started, left;           /* threads reserved, and of these gone */
     size_t idle;                    /* neither running a task nor about to */
@@ -2449,59 +2462,98 @@ static cfut_future *cfuti_deque_steal(cfuti_worker *w)
     return f;
 }
 
-/* Owner: the oldest of its batch, or NULL. */
-static inline cfut_future *cfuti_batch_next(cfuti_worker *w)
+static uintptr_t *cfuti_inbox_slot(cfuti_pool *p, size_t i)
 {
-    uint32_t i = w->batch_at, n = w->batch_n;
+    return &p->inbox[i & (CFUTI_INBOX - 1)];
+}
 
-    while (i < n) {
-        uintptr_t x = cfuti_exchange_acquire(&w->batch[i], (uintptr_t)CFUTI_EMPTY);
-        i++;
-        cfuti_store_relaxed(&w->batch_at, i);       /* relaxed: a hint to thieves */
+/* Owner: the oldest of its range, or NULL. */
+static inline cfut_future *cfuti_range_next(cfuti_worker *w)
+{
+    size_t i = w->lo, hi = w->hi;
+
+    while (i != hi) {
+        uintptr_t x = cfuti_exchange_acquire(cfuti_inbox_slot(w->pool, i), (uintptr_t)CFUTI_EMPTY);
+
+        cfuti_store_relaxed(&w->lo, ++i);           /* relaxed: a hint to thieves */
         if (x > CFUTI_DEAD) return (cfut_future *)x;
     }
     return NULL;
 }
 
-/* Thief: the oldest of w's batch, or NULL. steal false: only whether one is
-   there. Stale bounds do no harm, the slot decides. */
-static cfut_future *cfuti_batch_steal(cfuti_worker *w, bool steal)
+/* Thief: the oldest of w's range, or NULL. steal false: only whether one is
+   there. */
+static cfut_future *cfuti_range_steal(cfuti_worker *w, bool steal)
 {
-    uint32_t n = cfuti_load_acquire(&w->batch_n);   /* acquire: from cfuti_take */
+    size_t hi = cfuti_load_seq_cst(&w->hi);         /* seq_cst: see >>sleep */
+    size_t lo = cfuti_load_relaxed(&w->lo);         /* relaxed: the slot decides */
 
-    for (uint32_t i = cfuti_load_relaxed(&w->batch_at); i < n; i++) {
-        uintptr_t x = cfuti_load_relaxed(&w->batch[i]);     /* relaxed: the swap decides */
+    for (size_t n = 0; lo != hi && n < CFUTI_CHUNK; n++, lo++) {
+        uintptr_t *slot = cfuti_inbox_slot(w->pool, lo), x = cfuti_load_relaxed(slot);
 
-        if (x > CFUTI_DEAD &&
-            (!steal || cfuti_cas_acquire(&w->batch[i], &x, (uintptr_t)CFUTI_EMPTY)))
+        if (x > CFUTI_DEAD && (!steal || cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY)))
             return (cfut_future *)x;
     }
     return NULL;
 }
 
-/* Under the pool's lock. */
-static void cfuti_list_append(cfuti_pool *p, cfut_future *f)
+/* Under lock: false when full. */
+static inline bool cfuti_inbox_put(cfuti_pool *p, cfut_future *f)
+{
+    uintptr_t *slot = cfuti_inbox_slot(p, p->tail);
+
+    /* relaxed: whoever emptied it left nothing for us to read */
+    if (CFUTI_UNLIKELY(cfuti_load_relaxed(slot) != CFUTI_EMPTY)) return false;
+    cfuti_store_relaxed(&f->slot, (uintptr_t)slot);     /* relaxed: the slot carries it */
+    cfuti_store_release(slot, (uintptr_t)f);            /* release: f's fields; to who takes it */
+    cfuti_store_release(&p->tail, p->tail + 1);         /* release: the slot; to cfuti_take */
+    return true;
+}
+
+/* Under lock. */
+static void cfuti_spill_append(cfuti_pool *p, cfut_future *f)
 {
     f->next = NULL;
     /* relaxed: who finds it takes the lock */
-    cfuti_store_relaxed(&f->slot, (uintptr_t)p->tail | CFUTI_LISTED);
-    if (p->tail) p->tail->next = f;
-    else p->head = f;
-    p->tail = f;
-    cfuti_store_relaxed(&p->queued, p->queued + 1); /* relaxed: a hint to who has no lock */
+    cfuti_store_relaxed(&f->slot, (uintptr_t)p->spill_last | CFUTI_LISTED);
+    if (p->spill_last) p->spill_last->next = f;
+    else cfuti_store_relaxed(&p->spill_first, f);
+    p->spill_last = f;
 }
 
-/* Under the pool's lock. slot: where f stands from now on. */
-static void cfuti_list_remove(cfuti_pool *p, cfut_future *f, uintptr_t slot)
+/* Under lock. */
+static void cfuti_spill_remove(cfuti_pool *p, cfut_future *f)
 {
     cfut_future *before = (cfut_future *)(f->slot & ~(uintptr_t)CFUTI_LISTED);
 
     if (before) before->next = f->next;
-    else p->head = f->next;
+    else cfuti_store_relaxed(&p->spill_first, f->next);     /* relaxed: hints read it */
     if (f->next) cfuti_store_relaxed(&f->next->slot, (uintptr_t)before | CFUTI_LISTED);
-    else p->tail = before;
-    cfuti_store_relaxed(&f->slot, slot);
-    cfuti_store_relaxed(&p->queued, p->queued - 1);
+    else p->spill_last = before;
+    cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_UNQUEUED);
+}
+
+/* Under lock: moves some of the spill list into the inbox; whether any fitted. */
+static bool cfuti_spill_to_inbox(cfuti_pool *p)
+{
+    unsigned n = 0;
+
+    while (n < CFUTI_CHUNK && p->spill_first &&
+           cfuti_load_relaxed(cfuti_inbox_slot(p, p->tail)) == CFUTI_EMPTY) {
+        cfut_future *f = p->spill_first;
+
+        cfuti_spill_remove(p, f);
+        cfuti_inbox_put(p, f);
+        n++;
+    }
+    return n > 0;
+}
+
+/* A look from outside: whether anything waits to be claimed. Sure under lock. */
+static bool cfuti_inbox_waits(cfuti_pool *p)
+{
+    return cfuti_load_relaxed(&p->head) != cfuti_load_relaxed(&p->tail) ||
+           cfuti_load_relaxed(&p->spill_first);
 }
 
 static bool cfuti_kill_slot(uintptr_t slot, cfut_future *f)
@@ -2516,9 +2568,8 @@ static bool cfuti_kill_slot(uintptr_t slot, cfut_future *f)
    workers, or holds f's lock bit, so that f stays pending. */
 static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
 {
-    uintptr_t slot = cfuti_load_relaxed(&f->slot);  /* relaxed: f->slot is set before f
-                                                       is shared; later changes are
-                                                       seen under the lock below */
+    uintptr_t slot = cfuti_load_relaxed(&f->slot);  /* relaxed: set before f was shared;
+                                                       changed under the lock below */
     bool listed;
 
     if (slot == CFUTI_UNQUEUED) return false;
@@ -2526,7 +2577,7 @@ static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
     cfuti_lock(&p->lock);
     slot = cfuti_load_relaxed(&f->slot);
     listed = (slot & CFUTI_LISTED) != 0;
-    if (listed) cfuti_list_remove(p, f, CFUTI_UNQUEUED);
+    if (listed) cfuti_spill_remove(p, f);
     cfuti_unlock(&p->lock);
     return listed || (slot != CFUTI_UNQUEUED && cfuti_kill_slot(slot, f));
 }
@@ -2574,6 +2625,8 @@ static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
    parked" (so wake me) and for "I put down the token" (so do not rely on me).
    K2 looks into a deque under its lock: a thief between its two steps has top
    behind the truth, and EMPTY there would be no proof.
+   A worker that claims a range of the inbox takes work out of sight until it
+   has published the range: it is a pusher, too (cfuti_take).
    The holder who finds work puts down the token, too, and then looks for more
    in the same way (cfuti_settle), since pushers relied on it until then.
 
@@ -2654,18 +2707,18 @@ static CFUTI_NOINLINE void cfuti_call_one(cfuti_pool *p)
 static bool cfuti_any_queued(cfuti_pool *p)
 {
     size_t n = cfuti_load_acquire(&p->high);    /* acquire: the workers below it */
-    bool found = false;
 
-    for (size_t i = 0; i < n && !found; i++) {
+    for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
+        bool found = cfuti_range_steal(w, false) != NULL;
 
-        found = cfuti_batch_steal(w, false) != NULL;
-        if (found) break;
+        if (found) return true;
         cfuti_lock(&w->lock);
         found = cfuti_deque_peek(w);
         cfuti_unlock(&w->lock);
+        if (found) return true;
     }
-    return found;
+    return false;
 }
 
 /* Under lock: w has work, so it no longer searches. Returns whether it had the
@@ -2687,7 +2740,7 @@ static void cfuti_settle(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     bool had = cfuti_stop_searching(w);
-    bool more = p->head != NULL;
+    bool more = cfuti_inbox_waits(p) || w->lo != w->hi;
     uint32_t hint = cfuti_hint_update(p);
 
     cfuti_unlock(&p->lock);
@@ -2703,54 +2756,79 @@ static uint32_t cfuti_chunk(cfuti_worker *w)
 
     w->chunk_began = now;
     if (took > CFUT_US(100)) w->chunk = 1;
-    else if (took < CFUT_US(25) && w->chunk_taken == w->chunk && w->chunk < CFUTI_BATCH)
+    else if (took < CFUT_US(25) && w->chunk_taken == w->chunk && w->chunk < CFUTI_CHUNK)
         w->chunk *= 2;
     return w->chunk;
 }
 
-/* Under lock: moves up to n tasks from the list into w's empty batch. */
-static void cfuti_fill_batch(cfuti_worker *w, uint32_t n)
+/* Claims up to n indices of the inbox, at most w's share: their number. */
+static size_t cfuti_inbox_claim(cfuti_worker *w, size_t n, size_t *first)
 {
     cfuti_pool *p = w->pool;
-    uint32_t i;
+    size_t head = cfuti_load_relaxed(&p->head), share, started;
 
-    cfuti_store_relaxed(&w->batch_n, 0u);
-    cfuti_store_relaxed(&w->batch_at, 0u);
-    for (i = 0; i < n && p->head; i++) {
-        cfut_future *f = p->head;
-
-        cfuti_list_remove(p, f, (uintptr_t)&w->batch[i]);
-        cfuti_store_release(&w->batch[i], (uintptr_t)f);    /* release: f's fields; to thieves */
-    }
-    cfuti_store_release(&w->batch_n, i);        /* release: the slots; to cfuti_batch_steal */
+    do {
+        share = cfuti_load_acquire(&p->tail) - head;    /* acquire: the slots below it */
+        started = cfuti_load_relaxed(&p->started);      /* relaxed: a heuristic */
+        if (share == 0) return 0;
+        share = (share - 1) / started + 1;
+        if (n > share) n = share;
+        if (started < p->max_workers) n = 1;            /* growth counts what is not claimed */
+    } while (!cfuti_cas_acquire(&p->head, &head, head + n));
+    *first = head;
+    return n;
 }
 
-/* Takes the oldest task of the list, or NULL; and some more into the batch. */
+/* The inbox has nothing to claim: refills it from the spill list: false, look
+   again. Or, if it is full of claimed ones, or the list is empty: true, and *x
+   is the list's first, or 0. */
+static bool cfuti_inbox_refill(cfuti_pool *p, uintptr_t *x)
+{
+    bool refilled = false;
+
+    *x = CFUTI_EMPTY;
+    if (!cfuti_load_relaxed(&p->spill_first)) return true;  /* a hint; cfuti_park is sure */
+    cfuti_lock(&p->lock);
+    if (p->spill_first) {
+        refilled = cfuti_spill_to_inbox(p);
+        if (!refilled) {
+            *x = (uintptr_t)p->spill_first;
+            cfuti_spill_remove(p, p->spill_first);
+        }
+    }
+    cfuti_unlock(&p->lock);
+    return !refilled;
+}
+
+/* Takes the oldest task of the inbox, or NULL; and claims some more. */
 static cfut_future *cfuti_take(cfuti_worker *w, bool several)
 {
     cfuti_pool *p = w->pool;
-    cfut_future *f;
-    uint32_t n;
-    size_t share;
+    uintptr_t x = CFUTI_EMPTY;
+    size_t first, n;
 
-    if (cfuti_load_relaxed(&p->queued) == 0) return NULL;   /* a hint; cfuti_park is sure */
-    n = several ? cfuti_chunk(w) : 1;
-    cfuti_lock(&p->lock);
-    f = p->head;
-    if (!f) {
-        cfuti_unlock(&p->lock);
-        return NULL;
+    if (!cfuti_inbox_waits(p)) return NULL;
+    while (x <= CFUTI_DEAD) {       /* until one that was not cancelled or stolen */
+        n = cfuti_inbox_claim(w, several ? cfuti_chunk(w) : 1, &first);
+        if (n == 0) {
+            if (!cfuti_inbox_refill(p, &x)) continue;
+            if (x == CFUTI_EMPTY) return NULL;
+            break;
+        }
+        x = cfuti_exchange_acquire(cfuti_inbox_slot(p, first), (uintptr_t)CFUTI_EMPTY);
+        if (several) w->chunk_taken = (uint32_t)n;
+        if (n == 1) continue;
+        cfuti_store_relaxed(&w->lo, first + 1);     /* relaxed: hi carries it */
+        cfuti_exchange_seq_cst(&w->hi, first + n);  /* P1: the range is in sight */
+        if (x <= CFUTI_DEAD) x = (uintptr_t)cfuti_range_next(w);
+        if (!w->idle && !w->token && cfuti_hint_calls(cfuti_load_seq_cst(&p->hint)))    /* P2 */
+            cfuti_call_one(p);
     }
-    share = p->queued / p->started + 1;
-    if (p->started < p->max_workers) share = 1; /* growth counts what is queued */
-    if (n > share) n = (uint32_t)share;
-    cfuti_list_remove(p, f, CFUTI_UNQUEUED);
-    if (several) {
-        if (n > 1) cfuti_fill_batch(w, n - 1);
-        w->chunk_taken = n;
+    if (w->idle || w->token) {
+        cfuti_lock(&p->lock);
+        cfuti_settle(w);
     }
-    cfuti_settle(w);
-    return f;
+    return (cfut_future *)x;
 }
 
 /* Steals from somebody, beginning anywhere, or NULL. */
@@ -2764,7 +2842,7 @@ static cfut_future *cfuti_steal(cfuti_worker *w)
     i = (w->random >> 8) % n;
     for (size_t left = n; left && !f; left--, i = i + 1 < n ? i + 1 : 0) {
         if (&p->workers[i] == w) continue;
-        f = cfuti_batch_steal(&p->workers[i], true);
+        f = cfuti_range_steal(&p->workers[i], true);
         if (!f) f = cfuti_deque_steal(&p->workers[i]);
     }
     if (f && (w->idle || w->token)) {
@@ -2774,7 +2852,7 @@ static cfut_future *cfuti_steal(cfuti_worker *w)
     return f;
 }
 
-/* What w has itself: newest of its deque, then oldest of its batch. */
+/* What w has itself: newest of its deque, then oldest of its range. */
 static cfut_future *cfuti_next_own(cfuti_worker *w)
 {
     cfut_future *f;
@@ -2785,7 +2863,7 @@ static cfut_future *cfuti_next_own(cfuti_worker *w)
         if (f) return f;
     }
     f = cfuti_pop(w);
-    return f ? f : cfuti_batch_next(w);
+    return f ? f : cfuti_range_next(w);
 }
 
 /* A look without locks, for the spinning searcher. */
@@ -2793,12 +2871,12 @@ static bool cfuti_looks_busy(cfuti_pool *p)
 {
     size_t n = cfuti_load_acquire(&p->high);
 
-    if (cfuti_load_relaxed(&p->queued)) return true;
+    if (cfuti_inbox_waits(p)) return true;
     for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
 
         if (cfuti_load_relaxed(cfuti_slot(w, cfuti_load_relaxed(&w->top))) != CFUTI_EMPTY ||
-            cfuti_batch_steal(w, false))
+            cfuti_range_steal(w, false))
             return true;
     }
     return false;
@@ -2846,11 +2924,11 @@ static void cfuti_check_ended(cfuti_pool *p)
 }
 
 /* Under lock: ends the pool if it is closed and nothing runs or is queued. All
-   workers parked means all deques and batches empty, since each looks at its
+   workers parked means all deques and ranges empty, since each looks at its
    own before it parks. */
 static void cfuti_check_over(cfuti_pool *p)
 {
-    if (!p->closed || p->over || p->head || p->parked < p->started - p->left) return;
+    if (!p->closed || p->over || cfuti_inbox_waits(p) || p->parked < p->started - p->left) return;
     p->over = true;
     while (p->parked) {
         cfuti_worker *w = cfuti_unpark_one(p);
@@ -2869,7 +2947,7 @@ static bool cfuti_park(cfuti_worker *w)
     bool over;
 
     cfuti_lock(&p->lock);
-    if (p->head || p->over) {
+    if (cfuti_inbox_waits(p) || p->over) {
         over = p->over;
         cfuti_unlock(&p->lock);
         return !over;
@@ -2961,18 +3039,33 @@ static cfuti_pool *cfuti_pool_of(const cfut_executor *ex)
 
 /* ---- failing everything that is queued ---- */
 
+/* Takes the oldest of the inbox in any thread, or NULL. */
+static cfut_future *cfuti_take_from_inbox(cfuti_pool *p)
+{
+    uintptr_t x = CFUTI_EMPTY;
+
+    cfuti_lock(&p->lock);
+    while (x <= CFUTI_DEAD && cfuti_inbox_waits(p)) {
+        size_t head = cfuti_load_relaxed(&p->head);
+
+        if (head == p->tail && !cfuti_spill_to_inbox(p)) {
+            x = (uintptr_t)p->spill_first;  /* the inbox is full of claimed ones */
+            cfuti_spill_remove(p, p->spill_first);
+        } else if (cfuti_cas_acquire(&p->head, &head, head + 1))
+            x = cfuti_exchange_acquire(cfuti_inbox_slot(p, head), (uintptr_t)CFUTI_EMPTY);
+    }
+    cfuti_unlock(&p->lock);
+    return x > CFUTI_DEAD ? (cfut_future *)x : NULL;
+}
+
 /* Takes any queued task, for cancelling. */
 static cfut_future *cfuti_take_any(cfuti_pool *p)
 {
-    cfut_future *f;
+    cfut_future *f = cfuti_take_from_inbox(p);
     size_t n = cfuti_load_acquire(&p->high);
 
-    cfuti_lock(&p->lock);
-    f = p->head;
-    if (f) cfuti_list_remove(p, f, CFUTI_UNQUEUED);
-    cfuti_unlock(&p->lock);
     for (size_t i = 0; i < n && !f; i++) {
-        f = cfuti_batch_steal(&p->workers[i], true);
+        f = cfuti_range_steal(&p->workers[i], true);
         if (!f) f = cfuti_deque_steal(&p->workers[i]);
     }
     return f;
@@ -3177,9 +3270,9 @@ static void cfuti_worker_before_done(cfuti_worker *w)
 
     /* relaxed: a hint; started only grows towards the maximum */
     if (CFUTI_LIKELY(cfuti_load_relaxed(&p->started) == p->max_workers)) return;
-    if (w->bot != cfuti_load_relaxed(&w->top) || w->batch_at < w->batch_n) return;
+    if (w->bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
     cfuti_lock(&p->lock);
-    if (!p->head && !w->idle) {
+    if (!cfuti_inbox_waits(p) && !w->idle) {
         w->idle = true;
         p->idle++;
         cfuti_hint_update(p);
@@ -3200,8 +3293,9 @@ static int cfuti_inject(cfuti_pool *p, cfut_future *f, bool inside)
     if (CFUTI_UNLIKELY(cfuti_load_relaxed(&p->refuse_inside)))
         status = cfuti_load_relaxed(&p->refuse_inside);
     if (CFUTI_LIKELY(!status)) {
-        cfuti_list_append(p, f);
-        if (p->queued > p->idle) start = cfuti_reserve(p);
+        if (p->spill_first || !cfuti_inbox_put(p, f)) cfuti_spill_append(p, f);
+        if (p->started < p->max_workers && p->tail - cfuti_load_relaxed(&p->head) > p->idle)
+            start = cfuti_reserve(p);
         if (!start && !p->searching && p->parked) wake = cfuti_unpark_one(p);
         if (wake || start) cfuti_hint_update(p);
     }
@@ -3378,26 +3472,25 @@ static cfuti_pool *cfuti_pool_memory(void)
     return p;
 }
 
-/* One block: workers, then all rings, then all batches. */
+/* One block: workers, then their rings, then the inbox. */
 static bool cfuti_pool_alloc_workers(cfuti_pool *p)
 {
     size_t ring = CFUTI_RING_MAX, n = p->max_workers;
     size_t head = cfuti_round_up(cfuti_size(n, sizeof(cfuti_worker), 0), CFUTI_CACHE_LINE);
-    uintptr_t *slots;
+    size_t inbox = CFUTI_INBOX * sizeof(uintptr_t);
     char *block;
 
     while (ring > CFUTI_RING_MIN && ring * n > 65536) ring /= 2;
-    block = (char *)cfuti_alloc(cfuti_size(n, (ring + CFUTI_BATCH) * sizeof(uintptr_t), head));
+    block = (char *)CFUTI_CALLOC(cfuti_size(n, ring * sizeof(uintptr_t), head + inbox));
     if (!block) return false;
     p->mask = ring - 1;
     p->workers = (cfuti_worker *)(void *)block;
-    slots = (uintptr_t *)(void *)(block + head);
+    p->inbox = (uintptr_t *)(void *)(block + head) + n * ring;
     for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
 
         w->pool = p;
-        w->ring = slots + i * ring;
-        w->batch = slots + n * ring + i * CFUTI_BATCH;
+        w->ring = (uintptr_t *)(void *)(block + head) + i * ring;
         w->random = (uint32_t)i * 2654435769u + 1;
         w->chunk = 1;
     }
@@ -3456,7 +3549,7 @@ static bool cfuti_others_done(cfuti_pool *p, cfuti_worker *self)
 
     cfuti_lock(&cfuti_graph_lock);
     cfuti_lock(&p->lock);
-    if (p->head) done = false;
+    if (cfuti_inbox_waits(p)) done = false;
     for (size_t i = 0; i < p->high && done; i++) {
         cfuti_worker *w = &p->workers[i], *parked = p->parked_first;
 
