@@ -1677,6 +1677,12 @@ typedef struct cfuti_thread {
 
 static CFUTI_TLS cfuti_thread cfuti_thread_record;
 
+/* Inside a task or a callback: who waits here holds others up. */
+static bool cfuti_is_working(const cfuti_thread *t)
+{
+    return t->frame || t->notice;
+}
+
 #ifndef cfuti_self
 #define cfuti_self() (&cfuti_thread_record)
 #endif
@@ -2198,7 +2204,7 @@ static void cfuti_refuse(cfut_future *f, int status, const char *text)
         memcpy(f->u.text, text, strlen(text) < 55 ? strlen(text) : 55);
     }
     /* release: to whoever gets f from the submitter */
-    cfuti_store_release(&f->state, cfuti_generation | (text ? CFUTI_TEXT : 0u) |
+    cfuti_store_release(&f->state, cfuti_generation | (text ? (uint32_t)CFUTI_TEXT : 0u) |
                                    CFUT_STATE_FINISHED);
 }
 
@@ -2675,7 +2681,7 @@ static cfuti_worker *cfuti_reserve(cfuti_pool *p)
     p->workers[i].used = true;
     p->workers[i].idle = true;
     if (i >= p->high) cfuti_store_release(&p->high, i + 1);
-    p->started++;
+    cfuti_store_relaxed(&p->started, p->started + 1);   /* relaxed: others only estimate */
     p->starting++;
     p->idle++;
     return &p->workers[i];
@@ -2918,7 +2924,7 @@ static bool cfuti_unpark_self(cfuti_worker *w)
 /* Under lock: all threads are gone, nobody is starting one. */
 static void cfuti_check_ended(cfuti_pool *p)
 {
-    if (!p->over || p->ended || p->starting || p->left < p->started) return;
+    if (!p->over || cfuti_load_relaxed(&p->ended) || p->starting || p->left < p->started) return;
     cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_pool_wait */
     cfuti_wake_word(&p->ended);
 }
@@ -3099,7 +3105,7 @@ static void cfuti_start_failed(cfuti_worker *w)
     w->used = false;
     if (w->idle) p->idle--;
     w->idle = false;
-    p->started--;
+    cfuti_store_relaxed(&p->started, p->started - 1);
     alone = p->started == p->left;
     p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
     cfuti_hint_update(p);
@@ -3189,6 +3195,7 @@ static void cfuti_thread_body(void *arg)
         if (p->finalizer) p->finalizer(p->init_arg);
     }
     t->worker = NULL;
+    cfuti_store_release(&w->record, (cfuti_thread *)NULL);
     cfuti_worker_leave(w);
 }
 
@@ -3311,7 +3318,7 @@ static cfuti_worker *cfuti_worker_of(cfuti_thread *t, const cfuti_pool *p)
 {
     cfuti_worker *w = t->worker;
 
-    return w && w->pool == p && (t->frame || t->notice) ? w : NULL;
+    return w && w->pool == p && cfuti_is_working(t) ? w : NULL;
 }
 
 static int cfuti_pool_submit(cfut_executor *ex, cfut_future *f)
@@ -3342,13 +3349,14 @@ static void cfuti_pool_close(cfut_executor *ex, int how)
 
     if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return;
     cfuti_lock(&p->lock);
-    if (p->ended) {
+    if (cfuti_load_relaxed(&p->ended)) {
         cfuti_unlock(&p->lock);
         return;
     }
     p->closed = true;
     if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
-    if (cancel && !p->refuse_inside) cfuti_store_relaxed(&p->refuse_inside, CFUT_CLOSED);
+    if (cancel && !cfuti_load_relaxed(&p->refuse_inside))
+        cfuti_store_relaxed(&p->refuse_inside, CFUT_CLOSED);
     cfuti_check_over(p);
     cfuti_unlock(&p->lock);
     if (cancel) cfuti_fail_queued(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
@@ -3406,7 +3414,7 @@ static bool cfuti_pool_claim_reaping(cfuti_pool *p)
     bool mine;
 
     cfuti_lock(&p->lock);
-    mine = p->ended == 1 && !p->reaping;
+    mine = cfuti_load_relaxed(&p->ended) == 1 && !p->reaping;
     if (mine) p->reaping = true;
     cfuti_unlock(&p->lock);
     return mine;
@@ -3444,7 +3452,7 @@ static size_t cfuti_pool_workers(const cfut_executor *ex)
 
     if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return 0;
     cfuti_lock(&p->lock);
-    n = p->ended ? 0 : p->started - p->left;
+    n = p->started - p->left;
     cfuti_unlock(&p->lock);
     return n;
 }
@@ -3552,10 +3560,12 @@ static bool cfuti_others_done(cfuti_pool *p, cfuti_worker *self)
     if (cfuti_inbox_waits(p)) done = false;
     for (size_t i = 0; i < p->high && done; i++) {
         cfuti_worker *w = &p->workers[i], *parked = p->parked_first;
+        cfuti_thread *t;
 
         while (parked && parked != w) parked = parked->next_parked;
         if (w == self || !w->used || parked) continue;
-        done = w->record && w->record->waiting && cfuti_graph_stuck(self->record, w->record->waiting);
+        t = cfuti_load_acquire(&w->record);     /* acquire: from its start */
+        done = t && t->waiting && cfuti_graph_stuck(cfuti_self(), t->waiting);
     }
     cfuti_unlock(&p->lock);
     cfuti_unlock(&cfuti_graph_lock);
@@ -3698,18 +3708,25 @@ static const char *cfuti_task_name(const cfut_future *f)
     return f->task && f->task->name ? f->task->name : "?";
 }
 
+/* Who must go on for a future, of several one: all are stuck. */
+static cfuti_thread *cfuti_graph_runner(uintptr_t owner)
+{
+    if (owner & 1) return (cfuti_thread *)(owner - 1);
+    return cfuti_load_acquire(&((cfuti_pool *)owner)->workers[0].record);   /* from its start */
+}
+
 /* Writes "a -> b -> a" into the text of the running task. */
 static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
 {
     cfuti_frame *frame = self->frame;
-    size_t n = 0, size = sizeof frame->text;
+    size_t n, size = sizeof frame->text;
     int steps = 0;
 
+    if (!frame) return;             /* in a callback */
     n = (size_t)snprintf(frame->text, size, "%s", cfuti_task_name(frame->future));
     while (n < size && steps++ < 8) {
         uintptr_t owner = cfuti_load_relaxed(&f->owner);
-        cfuti_thread *t = owner & 1 ? (cfuti_thread *)(owner - 1)
-                                    : ((cfuti_pool *)owner)->workers[0].record;
+        cfuti_thread *t = cfuti_graph_runner(owner);
 
         n += (size_t)snprintf(frame->text + n, size - n, " -> %s%s", cfuti_task_name(f),
                               owner & 1 ? "" : " (queued)");
@@ -3835,8 +3852,7 @@ static void cfuti_graph_doom(cfuti_thread *self, cfut_future *f)
 {
     for (int steps = 0; steps < 1000; steps++) {
         uintptr_t owner = cfuti_load_relaxed(&f->owner);
-        cfuti_thread *t = owner & 1 ? (cfuti_thread *)(owner - 1)
-                                    : ((cfuti_pool *)owner)->workers[0].record;
+        cfuti_thread *t = cfuti_graph_runner(owner);
 
         if (t == self || !t->waiting) return;
         if (!t->sleeping_in->must) {
@@ -3906,7 +3922,7 @@ static bool cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool fo
 /* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT or CFUT_DEADLOCK. */
 static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
 {
-    bool follow = t->frame && deadline == CFUT_FOREVER;
+    bool follow = cfuti_is_working(t) && deadline == CFUT_FOREVER;
     int status = CFUT_TIMEOUT;
 
     cfuti_lock(&c->lock);
@@ -3981,7 +3997,8 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
     int taken = 0;
 
     if (t->worker && owner == (uintptr_t)t->worker->pool) return cfuti_claim_own(t->worker, f);
-    if (!owner || (owner & 1) || ex != t->frame->executor || !ex->ops->cancel) return 0;
+    if (!owner || (owner & 1) || !t->frame || ex != t->frame->executor || !ex->ops->cancel)
+        return 0;
     if (!hurry) s = cfuti_future_lock(f);
     else if (!cfuti_future_trylock(f, &s)) return -1;
     if (cfuti_is_final(s)) return 0;
@@ -4102,7 +4119,7 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED) return CFUT_CANCELLED;
     if (cfuti_is_foreign(f, s)) return CFUT_FORKED;
     if (timeout <= 0) return CFUT_TIMEOUT;
-    if (t->frame && timeout == CFUT_FOREVER && cfuti_claim(t, f, false) > 0)
+    if (cfuti_is_working(t) && timeout == CFUT_FOREVER && cfuti_claim(t, f, false) > 0)
         return cfuti_execute(t, f);
     deadline = cfuti_deadline(timeout);
     if (!t->woke && timeout > CFUT_SPIN_NS && CFUT_SPIN_NS > 0 &&
@@ -4155,9 +4172,10 @@ static int cfuti_attach_lock(cfut_future *f, uint32_t *s)
 {
     *s = cfuti_load_acquire(&f->state);         /* acquire: as in cfuti_view */
     if (!cfuti_is_final(*s) && cfuti_is_foreign(f, *s)) return CFUT_FORKED;
+    if ((*s & CFUTI_COMPLETING) && cfuti_notice_of(f)) return CFUTI_DONE;  /* in its callback */
     *s = cfuti_future_lock(f);
     if (cfuti_is_final(*s)) return CFUTI_DONE;
-    return (*s & CFUTI_STATE) == CFUT_STATE_FRESH ? CFUT_INVALID_STATE : CFUTI_ATTACHED;
+    return (*s & CFUTI_STATE) == CFUT_STATE_FRESH ? (int)CFUT_INVALID_STATE : (int)CFUTI_ATTACHED;
 }
 
 /* Under F: puts a link of c into f. e: c's own, or NULL for the one inside. */
@@ -4289,7 +4307,7 @@ static ptrdiff_t cfuti_wait(cfut_future **fs, size_t n, int when, cfut_ns timeou
     int status = cfuti_wait_begin(&c, fs, n, when, must, &m);
 
     if (!status) {
-        if (t->frame && deadline == CFUT_FOREVER) cfuti_run_entries(&c, t);
+        if (cfuti_is_working(t) && deadline == CFUT_FOREVER) cfuti_run_entries(&c, t);
         status = cfuti_collector_wait(&c, t, deadline);
     }
     cfuti_collector_detach(&c);
@@ -4348,6 +4366,7 @@ static int cfuti_iter_attach(cfuti_collector *c, cfut_future *f, cfuti_extra *e)
     uint32_t s;
     int r = cfuti_attach_lock(f, &s);
 
+    if (r == CFUTI_DONE && !e && !cfuti_is_final(s)) return CFUTI_TAKEN;
     if (r == CFUTI_DONE && !e) return cfuti_iter_attach_done(c, f, s);
     if (r == CFUTI_DONE) {
         e->future = f;
@@ -4482,7 +4501,7 @@ static int cfuti_iter_wait(cfut_iter *it)
     cfuti_thread *t = cfuti_self();
     int status;
 
-    if (t->frame && it->deadline == CFUT_FOREVER) cfuti_run_links(&it->c, t);
+    if (cfuti_is_working(t) && it->deadline == CFUT_FOREVER) cfuti_run_links(&it->c, t);
     status = cfuti_collector_wait(&it->c, t, it->deadline);
     if (status) return status;
     cfuti_lock(&it->c.lock);
@@ -4636,7 +4655,8 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
 static void cfuti_map_item(cfuti_map_state *m, size_t i, cfuti_frame *frame)
 {
     const cfut_task *task = m->task;
-    int status = cfuti_call(task, m->in + i * task->in_size, m->out + i * task->out_size, frame);
+    int status = cfuti_call(task, m->in ? m->in + i * task->in_size : NULL,
+                            m->out ? m->out + i * task->out_size : NULL, frame);
 
     cfuti_map_note(m, i, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
 }
@@ -4806,7 +4826,7 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc)
 {
-    static const cfut_map_desc defaults;
+    static cfut_map_desc defaults;     /* zero; not const, which C++ would want written out */
     cfuti_map_state m;
 
     if (!desc) desc = &defaults;
@@ -4915,7 +4935,7 @@ static cfut_stream *cfuti_stream_alloc(const cfut_task *task, size_t n)
 CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, cfut_pull_fn pull,
                                       void *user, const cfut_stream_desc *desc)
 {
-    static const cfut_stream_desc defaults;
+    static cfut_stream_desc defaults;
     cfut_stream *s;
     size_t n;
 
@@ -5033,7 +5053,7 @@ CFUTDEF const char *cfut_strerror(int status)
 
 CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc)
 {
-    static const cfut_thread_pool_desc defaults;
+    static cfut_thread_pool_desc defaults;
     cfuti_pool *p = NULL;
     int workers, status;
 
@@ -5204,13 +5224,14 @@ CFUTDEF const char *cfut_error(const cfut_future *f)
    at once; its producer tells wait and as_completed. */
 static void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
 {
-    cfuti_extra *first, *e, *told = NULL;
+    cfuti_extra *last, *e, *told = NULL;
 
     s = cfuti_decide(f, s, CFUT_STATE_CANCELLED, CFUT_CANCELLED, NULL);
     /* the results among the waiters leave its ring, linked by prev */
-    first = s & CFUTI_WAITERS ? (cfuti_extra *)f->waiters : NULL;
-    for (e = first; e; ) {
-        cfuti_extra *next = e->next == first ? NULL : e->next;
+    e = s & CFUTI_WAITERS ? (cfuti_extra *)f->waiters : NULL;
+    last = e ? e->prev : NULL;
+    while (e) {
+        cfuti_extra *next = e == last ? NULL : e->next;
         if (e->link.collector->kind == CFUTI_RESULT) {
             cfuti_waiters_remove(f, &s, e);
             cfuti_arrive_one(&e->link, f, CFUT_STATE_CANCELLED);
