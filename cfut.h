@@ -154,7 +154,9 @@ THREAD POOLS
   After fork() the child's copies of all pools are inert: they answer
   CFUT_FORKED and nothing in them hangs.
   pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
-  worker. longjmp out of a task is undefined. A C++ exception that leaves a
+  worker; in a map's item, the rest of the items that were its thread's share.
+  The task must have waited for what it submitted with memory of its own stack.
+  longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
   as C++ with exceptions; otherwise it ends the program, as in any C callback.
   Worker threads block all signals but those that a fault raises.
@@ -1041,6 +1043,7 @@ extern "C" {
                         user or 0; false: not started
    cfuti_sys_thread_join    waits for its end and frees it
    cfuti_sys_thread_detach  of itself: nobody will join
+   cfuti_sys_guard      calls a function, and another one if it ends the thread
    cfuti_sys_thread_name    names the calling thread
    cfuti_sys_wait       sleeps while *word == expected, until a wake or the
                         deadline (absolute, CFUT_FOREVER: none); may wake early
@@ -1185,6 +1188,14 @@ static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
     pad[0] = 0;
     cfuti_thread_body(arg);
     (void)pad[0];                   /* no tail call: the pad must stay */
+}
+
+/* Calls fn(arg); if that ends the thread, lost(arg), still in this frame. */
+static void cfuti_sys_guard(void (*fn)(void *), void (*lost)(void *), void *arg)
+{
+    pthread_cleanup_push(lost, arg);
+    fn(arg);
+    pthread_cleanup_pop(0);
 }
 
 static void *cfuti_sys_thread_main(void *arg)
@@ -1435,6 +1446,12 @@ static int cfuti_sys_cpus(void)
     return n > 0 ? n : 1;
 }
 
+static void cfuti_sys_guard(void (*fn)(void *), void (*lost)(void *), void *arg)
+{
+    (void)lost;                     /* ExitThread has no handlers */
+    fn(arg);
+}
+
 static unsigned __stdcall cfuti_sys_thread_main(void *arg)
 {
     cfuti_thread_body(arg);
@@ -1665,6 +1682,7 @@ typedef struct cfuti_thread {
     cfuti_frame *frame;             /* innermost task */
     cfuti_notice *notice;           /* innermost completion with callbacks */
     cfuti_collector *collector;     /* innermost wait that runs tasks here */
+    struct cfuti_range *range;      /* innermost range of a map */
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
     bool woke;                      /* its last submit had to wake a worker */
     /* under the graph lock */
@@ -2265,6 +2283,36 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
     return status;
 }
 
+/* On a thread that is no pool worker: if the task ends the thread, f is still
+   completed. (Workers have such a guard around all of their life.) */
+typedef struct cfuti_guarded { cfut_future *f; int status; } cfuti_guarded;
+
+static void cfuti_guarded_run(void *arg)
+{
+    cfuti_guarded *g = (cfuti_guarded *)arg;
+
+    g->status = cfuti_execute(cfuti_self(), g->f);
+}
+
+static void cfuti_guarded_lost(void *arg)
+{
+    cfuti_guarded *g = (cfuti_guarded *)arg;
+    cfuti_thread *t = cfuti_self();
+
+    if (!t->frame || t->frame->future != g->f) return;  /* in a callback of f */
+    t->frame = t->frame->outer;
+    cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+}
+
+static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
+{
+    cfuti_guarded g = { f, CFUT_OK };
+
+    if (t->worker) return cfuti_execute(t, f);
+    cfuti_sys_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
+    return g.status;
+}
+
 /*=========================================================================
     >>queue   the worker's deque, the pool's inbox, the spill list
 =========================================================================*/
@@ -2633,8 +2681,9 @@ static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
    behind the truth, and EMPTY there would be no proof.
    A worker that claims a range of the inbox takes work out of sight until it
    has published the range: it is a pusher, too (cfuti_take).
-   The holder who finds work puts down the token, too, and then looks for more
-   in the same way (cfuti_settle), since pushers relied on it until then.
+   An idle worker that finds work puts down the token if it holds it, stops to
+   count as idle, and then looks for more in the same way (cfuti_settle), since
+   pushers relied on it until then.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -2727,17 +2776,12 @@ static bool cfuti_any_queued(cfuti_pool *p)
     return false;
 }
 
-/* Under lock: w has work, so it no longer searches. Returns whether it had the
-   token. */
-static bool cfuti_stop_searching(cfuti_worker *w)
+/* Under lock: w is not idle, or no longer. */
+static void cfuti_stop_searching(cfuti_worker *w)
 {
-    cfuti_pool *p = w->pool;
-    bool had = w->token;
-
-    if (w->idle) p->idle--;
-    if (had) p->searching = false;
+    if (w->idle) w->pool->idle--;
+    if (w->token) w->pool->searching = false;
     w->idle = w->token = false;
-    return had;
 }
 
 /* w got work from a place that others could take from, too. Under lock, which
@@ -2745,13 +2789,13 @@ static bool cfuti_stop_searching(cfuti_worker *w)
 static void cfuti_settle(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    bool had = cfuti_stop_searching(w);
     bool more = cfuti_inbox_waits(p) || w->lo != w->hi;
-    uint32_t hint = cfuti_hint_update(p);
+    uint32_t hint;
 
+    cfuti_stop_searching(w);
+    hint = cfuti_hint_update(p);
     cfuti_unlock(&p->lock);
-    if (!cfuti_hint_calls(hint)) return;
-    if (more || (had && cfuti_any_queued(p))) cfuti_call_one(p);
+    if (cfuti_hint_calls(hint) && (more || cfuti_any_queued(p))) cfuti_call_one(p);
 }
 
 /* How many tasks to take at once: doubled while that many take less than 25 us,
@@ -2858,13 +2902,15 @@ static cfut_future *cfuti_steal(cfuti_worker *w)
     return f;
 }
 
-/* What w has itself: newest of its deque, then oldest of its range. */
+/* What w has itself: newest of its deque, then oldest of its range. Sometimes
+   the other way round: what waits longest, wherever it is. */
 static cfut_future *cfuti_next_own(cfuti_worker *w)
 {
     cfut_future *f;
 
     if (++w->tick % CFUTI_FAIRNESS == 0) {
-        f = cfuti_take(w, false);
+        f = cfuti_range_next(w);
+        if (!f) f = cfuti_take(w, false);
         if (!f) f = cfuti_deque_steal(w);       /* its own oldest */
         if (f) return f;
     }
@@ -3103,8 +3149,7 @@ static void cfuti_start_failed(cfuti_worker *w)
 
     cfuti_lock(&p->lock);
     w->used = false;
-    if (w->idle) p->idle--;
-    w->idle = false;
+    cfuti_stop_searching(w);
     cfuti_store_relaxed(&p->started, p->started - 1);
     alone = p->started == p->left;
     p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
@@ -3200,10 +3245,12 @@ static void cfuti_thread_body(void *arg)
 }
 
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
+static void cfuti_abandon_ranges(cfuti_thread *t);              /* >>map */
 
 /* Completes what runs on this thread as ABANDONED, the innermost first. */
 static void cfuti_abandon_tasks(cfuti_thread *t)
 {
+    cfuti_abandon_ranges(t);
     while (t->collector) {
         cfuti_collector *c = t->collector;
         t->collector = c->outer;
@@ -3224,7 +3271,7 @@ static void cfuti_abandon_tasks(cfuti_thread *t)
 }
 
 /* Starts another thread in the place of this one, which nobody joins then. */
-static bool cfuti_replace_worker(cfuti_worker *w)
+static void cfuti_replace_worker(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_os_thread fresh;
@@ -3233,14 +3280,15 @@ static bool cfuti_replace_worker(cfuti_worker *w)
     cfuti_lock(&p->lock);
     p->starting++;
     cfuti_unlock(&p->lock);
+    cfuti_thread_detach();
     ok = cfuti_thread_start(&fresh, p->stack_size, w);
-    if (ok) cfuti_thread_detach();
+    if (!ok) cfuti_start_failed(w);
     cfuti_lock(&p->lock);
-    p->starting--;
     if (ok) w->thread = fresh;
+    p->starting--;
+    cfuti_check_over(p);
     cfuti_check_ended(p);
     cfuti_unlock(&p->lock);
-    return ok;
 }
 
 /* The worker's thread ends by pthread_exit in a task: another takes its place,
@@ -3255,9 +3303,12 @@ static void cfuti_thread_abandoned(void *arg)
     cfuti_abandon_tasks(t);
     t->worker = NULL;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
-    if (!started) cfuti_break_pool(p);
-    if (started && cfuti_replace_worker(w)) return;
-    cfuti_worker_leave(w);
+    if (started) {
+        cfuti_replace_worker(w);
+    } else {
+        cfuti_break_pool(p);
+        cfuti_worker_leave(w);
+    }
 }
 
 /* A worker that counts as idle is about to run user code after all. */
@@ -3279,11 +3330,9 @@ static void cfuti_worker_before_done(cfuti_worker *w)
     if (CFUTI_LIKELY(cfuti_load_relaxed(&p->started) == p->max_workers)) return;
     if (w->bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
     cfuti_lock(&p->lock);
-    if (!cfuti_inbox_waits(p) && !w->idle) {
-        w->idle = true;
-        p->idle++;
-        cfuti_hint_update(p);
-    }
+    if (!w->idle) p->idle++;
+    w->idle = true;
+    cfuti_hint_update(p);
     cfuti_unlock(&p->lock);
 }
 
@@ -3752,7 +3801,7 @@ static const char cfuti_process_text[] = "process pools are not built into this 
 static int cfuti_inline_submit(cfut_executor *ex, cfut_future *f)
 {
     (void)ex;
-    cfuti_execute(cfuti_self(), f);
+    cfuti_execute_guarded(cfuti_self(), f);
     return CFUT_OK;
 }
 
@@ -4597,9 +4646,13 @@ CFUTDEF int cfut_join(cfut_future *f)
    Vishkin, PPoPP 2010). A worker runs its range item by item; when its deque is
    empty and somebody is idle it forks the upper half, and so on. So a range is
    split only as often as somebody wants a part, and the dear items are found
-   wherever they are. From outside, the whole range is one task of the pool.
-   For other executors, and when the calling thread takes part: some tasks that
-   take chunks from a common counter. */
+   wherever they are. But what a worker has not forked nobody can take while it
+   is in an item. Hence it begins by forking down to a single item, and goes on
+   so while items take long; the price of a fork is then nothing. Once items
+   prove to be short, it only looks whether somebody is hungry.
+   From outside, the whole range is one task of the pool.
+   For other executors, and when a caller from outside takes part: some tasks
+   that take chunks from a common counter. */
 
 typedef struct cfuti_map_state {
     cfuti_scope scope;
@@ -4619,9 +4672,21 @@ typedef struct cfuti_map_state {
 typedef struct cfuti_piece {
     cfuti_map_state *map;
     size_t lo, hi;
+    cfuti_thread *forker;
+    bool slow;                      /* what the forker knows of items; only for it */
     bool ran;                       /* else it was cancelled or refused */
     cfut_future f;
 } cfuti_piece;
+
+/* A range that runs on this thread, on the stack of cfuti_map_range. */
+typedef struct cfuti_range {
+    cfuti_map_state *map;
+    size_t at, hi;                  /* at is the item that runs */
+    cfuti_piece *upper;             /* forked and not yet joined */
+    struct cfuti_range *outer;
+} cfuti_range;
+
+enum { CFUTI_SLOW_NS = 2000 };      /* an item that takes this long is worth a fork */
 
 static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
 {
@@ -4661,34 +4726,61 @@ static void cfuti_map_item(cfuti_map_state *m, size_t i, cfuti_frame *frame)
     cfuti_map_note(m, i, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
 }
 
-static void cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi);
+static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow);
 
 static int cfuti_piece_fn(const void *in, void *out)
 {
     cfuti_piece *p = *(cfuti_piece *const *)in;
+    bool slow = p->forker != cfuti_self() || p->slow;
 
     (void)out;
     p->ran = true;
-    cfuti_map_range(p->map, p->lo, p->hi);
+    cfuti_map_range(p->map, p->lo, p->hi, slow);
     return CFUT_OK;
 }
 
 static const cfut_task cfuti_piece_task = { cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0 };
 
-/* Forks the upper half, runs the lower one. */
-static void cfuti_map_split(cfuti_map_state *m, size_t lo, size_t hi)
+static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size_t hi)
 {
+    p->map = m;
+    p->lo = lo;
+    p->hi = hi;
+    p->forker = NULL;
+    p->slow = true;
+    p->ran = false;
+}
+
+/* Forks the upper half of r, at a multiple of the grain, and runs the lower. */
+static bool cfuti_map_split(cfuti_range *r, bool slow)
+{
+    cfuti_map_state *m = r->map;
+    size_t chunks = (r->hi - r->at - 1) / m->grain + 1, lo = r->at;
     cfuti_piece upper, *p = &upper;
     int status;
 
-    upper.map = m;
-    upper.lo = lo + (hi - lo) / 2;
-    upper.hi = hi;
-    upper.ran = false;
+    cfuti_piece_init(p, m, lo + chunks / 2 * m->grain, r->hi);
+    upper.forker = cfuti_self();
     cfut_fork(&upper.f, &cfuti_piece_task, &p, NULL);
-    cfuti_map_range(m, lo, upper.lo);
+    r->upper = p;
+    r->at = r->hi = upper.lo;
+    upper.slow = slow = cfuti_map_range(m, lo, upper.lo, slow);
     status = cfut_join(&upper.f);
-    if (!upper.ran) cfuti_map_skip(m, upper.lo, hi, status);
+    r->upper = NULL;
+    if (!upper.ran) cfuti_map_skip(m, upper.lo, upper.hi, status);
+    return slow;
+}
+
+/* Runs one chunk of r in the frame of its task. */
+static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
+{
+    cfuti_map_state *m = r->map;
+    size_t end = r->hi - r->at > m->grain ? r->at + m->grain : r->hi;
+    cfut_ns began = slow ? cfuti_now() : 0;
+
+    do cfuti_map_item(m, r->at++, frame);
+    while (r->at < end && !cfuti_map_stopped(m));
+    return slow && cfuti_now() - began >= CFUTI_SLOW_NS;
 }
 
 /* Whether somebody is idle and this worker has nothing else to give. */
@@ -4698,26 +4790,45 @@ static bool cfuti_hungry(const cfuti_worker *w)
     return cfuti_load_relaxed(&w->pool->hint) != 0 && w->bot == cfuti_load_relaxed(&w->top);
 }
 
-/* Runs [lo, hi) on this thread, in the frame of its task. */
-static void cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi)
+/* Runs [lo, hi) on this thread. slow: whether to take items for slow at first;
+   returns whether they were. */
+static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_frame *frame = t->frame;
     cfuti_worker *w = m->pool ? cfuti_worker_of(t, m->pool) : NULL;
     const cfuti_scope *outer = frame->scope;
+    cfuti_range r = { m, lo, hi, NULL, t->range };
 
+    t->range = &r;
     frame->scope = &m->scope;
-    while (lo < hi && !cfuti_map_stopped(m)) {
-        size_t end = hi - lo > m->grain ? lo + m->grain : hi;
-
-        if (w && end < hi && cfuti_hungry(w)) {
-            cfuti_map_split(m, lo, hi);
-            lo = hi;
-        }
-        for (; lo < end; lo++) cfuti_map_item(m, lo, frame);
+    while (r.at < r.hi && !cfuti_map_stopped(m)) {
+        if (w && r.hi - r.at > m->grain && (slow || cfuti_hungry(w)))
+            slow = cfuti_map_split(&r, slow);
+        else
+            slow = cfuti_map_chunk(&r, frame, slow);
     }
-    cfuti_map_skip(m, lo, hi, CFUT_CANCELLED);
+    cfuti_map_skip(m, r.at, r.hi, CFUT_CANCELLED);
     frame->scope = outer;
+    t->range = r.outer;
+    return slow;
+}
+
+/* An item has ended its thread: the rest of its range ends with it, and what was
+   forked there must not outlive its stack. */
+static void cfuti_abandon_ranges(cfuti_thread *t)
+{
+    while (t->range) {
+        cfuti_range *r = t->range;
+        cfuti_piece *p = r->upper;
+
+        t->range = r->outer;
+        if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
+        /* relaxed: a thief's mark or, joined and running here, our own */
+        if (!p || cfuti_load_relaxed(&p->f.owner) == ((uintptr_t)t | 1)) continue;
+        if (!cfuti_unqueue(r->map->pool, &p->f)) cfuti_result(&p->f, CFUT_FOREVER, true);
+        if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, CFUT_ABANDONED);
+    }
 }
 
 /* Takes chunks from the common counter. */
@@ -4733,7 +4844,7 @@ static int cfuti_share_fn(const void *in, void *out)
         size_t lo = cfuti_add_relaxed(&m->next, m->grain);
 
         if (lo >= m->n) return CFUT_OK;
-        cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n);
+        cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, false);
     }
 }
 
@@ -4758,36 +4869,72 @@ static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
 
 enum { CFUTI_SHARES = 16 };
 
+typedef struct cfuti_shares {
+    cfuti_map_state *map;
+    size_t n;
+    int status;                     /* why one did not run */
+    cfuti_piece share[CFUTI_SHARES], *at[CFUTI_SHARES];
+    cfuti_piece mine, *me;          /* the caller's */
+} cfuti_shares;
+
+static void cfuti_shares_submit(cfuti_shares *s, cfut_executor *ex)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        cfuti_piece_init(&s->share[i], s->map, 0, 0);
+        s->at[i] = &s->share[i];
+        cfut_submit(ex, &s->share[i].f, &cfuti_share_task, &s->at[i], NULL);
+    }
+}
+
+static void cfuti_shares_join(cfuti_shares *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        int status = cfuti_map_join(s->map, &s->share[i]);
+
+        if (!s->share[i].ran) s->status = status;
+    }
+}
+
+/* The caller takes part; what has not started then need not. */
+static void cfuti_shares_run_mine(void *arg)
+{
+    cfuti_shares *s = (cfuti_shares *)arg;
+
+    cfuti_piece_init(&s->mine, s->map, 0, 0);
+    s->me = &s->mine;
+    s->mine.f.task = &cfuti_share_task;
+    s->mine.f.in = &s->me;
+    cfuti_run_alone(cfuti_self(), &s->mine.f);
+    for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
+}
+
+/* An item has ended the caller's thread: nothing may outlive its stack. */
+static void cfuti_shares_lost(void *arg)
+{
+    cfuti_shares *s = (cfuti_shares *)arg;
+
+    cfuti_store_relaxed(&s->map->scope.stop, 1u);       /* relaxed: nothing else travels */
+    for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
+    cfuti_shares_join(s);
+}
+
 /* The map by a common counter; the caller takes part if it may. */
 static void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
-    cfuti_piece shares[CFUTI_SHARES], mine, *at[CFUTI_SHARES], *me = &mine;
-    size_t k = cfut_executor_max_workers(ex), used = 0;
-    int status = CFUT_OK;
+    cfuti_shares s;
+    size_t k = cfut_executor_max_workers(ex);
 
     if (k > CFUTI_SHARES) k = CFUTI_SHARES;
     if (k > m->n) k = m->n;
     if (k < 1) k = 1;
-    if (m->grain == 0) m->grain = m->n / (k * 8) + 1;
-    for (size_t i = 0; i < k; i++, used++) {
-        shares[i].map = m;
-        shares[i].ran = false;
-        at[i] = &shares[i];
-        cfut_submit(ex, &shares[i].f, &cfuti_share_task, &at[i], NULL);
-    }
-    if (caller_runs) {
-        mine.map = m;
-        mine.f.task = &cfuti_share_task;
-        mine.f.in = &me;
-        cfuti_run_alone(cfuti_self(), &mine.f);
-        for (size_t i = 0; i < used; i++) cfut_cancel(&shares[i].f);
-    }
-    for (size_t i = 0; i < used; i++) {
-        int s = cfuti_map_join(m, &shares[i]);
-        if (!shares[i].ran) status = s;
-    }
-    /* what no share took: none ran */
-    if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, status ? status : CFUT_CANCELLED);
+    if (m->grain == 0) m->grain = m->n / (k * 64) + 1;
+    s.map = m;
+    s.n = k;
+    s.status = CFUT_CANCELLED;
+    cfuti_shares_submit(&s, ex);
+    if (caller_runs) cfuti_sys_guard(cfuti_shares_run_mine, cfuti_shares_lost, &s);
+    cfuti_shares_join(&s);
+    if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s.status);     /* no share took it */
 }
 
 /* The map as one task of a thread pool, split by its workers. */
@@ -4796,10 +4943,7 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     cfuti_piece root, *p = &root;
     int status;
 
-    root.map = m;
-    root.lo = 0;
-    root.hi = m->n;
-    root.ran = false;
+    cfuti_piece_init(p, m, 0, m->n);
     cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
     status = cfuti_map_join(m, &root);
     if (!root.ran) cfuti_map_skip(m, 0, m->n, status);
@@ -4808,18 +4952,20 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
 static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
     cfuti_thread *t = cfuti_self();
+    cfuti_pool *p = ex->ops == &cfuti_pool_ops ? cfuti_pool_of(ex) : NULL;
+    bool inside = p && t->frame && cfuti_worker_of(t, p) && !cfuti_load_relaxed(&p->refuse_inside);
 
-    if (ex->ops != &cfuti_pool_ops || caller_runs) {
+    if (!p || (caller_runs && !inside)) {
         cfuti_map_shared(m, ex, caller_runs);
         return;
     }
-    m->pool = cfuti_pool_of(ex);
+    m->pool = p;
     if (m->grain == 0) m->grain = 1;
-    if (!cfuti_worker_of(t, m->pool) || !t->frame || cfuti_load_relaxed(&m->pool->refuse_inside)) {
+    if (!inside) {
         cfuti_map_pool(m, ex);
         return;
     }
-    cfuti_map_range(m, 0, m->n);
+    cfuti_map_range(m, 0, m->n, true);
     if (cfuti_expired(m->scope.deadline)) m->timed_out = 1;
 }
 
@@ -5359,6 +5505,14 @@ CFUTDEF void cfut_future_init(cfut_future *f)
                                                                                shared yet */
 }
 
+/* Whether f is not for its user to start or finish. */
+static bool cfuti_in_other_hands(const cfut_future *f)
+{
+    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
+
+    return (owner & 1) || (owner && ((const cfut_executor *)owner)->ops == &cfuti_pool_ops);
+}
+
 CFUTDEF bool cfut_start(cfut_future *f)
 {
     uint32_t s, state;
@@ -5371,21 +5525,12 @@ CFUTDEF bool cfut_start(cfut_future *f)
         cfuti_publish(f, s & ~(uint32_t)CFUTI_STATE, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);
         return false;
     }
-    if (state == CFUT_STATE_PENDING && !(s & CFUTI_COMPLETING) &&
-        !(cfuti_load_relaxed(&f->owner) & 1)) {
+    if (state == CFUT_STATE_PENDING && !(s & CFUTI_COMPLETING) && !cfuti_in_other_hands(f)) {
         cfuti_future_unlock(f, s - CFUT_STATE_PENDING + CFUT_STATE_RUNNING);
         return true;
     }
     cfuti_future_unlock(f, s);
     return false;
-}
-
-/* Whether f is not for its user to finish. */
-static bool cfuti_in_other_hands(const cfut_future *f)
-{
-    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
-
-    return (owner & 1) || (owner && ((const cfut_executor *)owner)->ops == &cfuti_pool_ops);
 }
 
 CFUTDEF int cfut_finish(cfut_future *f, int status)
@@ -5408,7 +5553,7 @@ CFUTDEF int cfut_finish(cfut_future *f, int status)
 
 CFUTDEF void cfut_run(cfut_future *f)
 {
-    if (f) cfuti_execute(cfuti_self(), f);
+    if (f) cfuti_execute_guarded(cfuti_self(), f);
 }
 
 /* ---- inside a task ---- */
