@@ -389,7 +389,8 @@ struct cfut_future {
     const void *in;
     void *out;
     /* private: atomic */
-    uintptr_t owner;                    /* its executor, then who runs it */
+    uintptr_t owner;                    /* its executor, then who runs it (| 1), then
+                                           the iterator that holds it (| 2) */
     uintptr_t slot;                     /* where it is queued */
     /* for the executor that holds it */
     cfut_future *next;
@@ -669,7 +670,8 @@ typedef struct cfut_map_desc {
    bytes an item (out NULL if out_size is 0). Blocks until all are done; goes on
    after a failure; returns the first failure in index order, or CFUT_OK. On
    timeout what has not started is cancelled (status CFUT_CANCELLED), what runs
-   is asked to stop and waited for, and CFUT_TIMEOUT is returned. CFUT_INVALID:
+   is asked to stop and waited for, and CFUT_TIMEOUT is returned (also when all
+   items have run, but not in time). CFUT_INVALID:
    NULL where an array is needed. A refused submit: that status for all items.
    Any thread; a worker takes part. desc NULL: all defaults. */
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
@@ -1019,7 +1021,7 @@ extern "C" {
 #define cfuti_add_relaxed(p, v)      __atomic_fetch_add(p, v, __ATOMIC_RELAXED)
 #define cfuti_and_release(p, v)      __atomic_fetch_and(p, v, __ATOMIC_RELEASE)
 #define cfuti_cas_acquire(p, e, v) \
-    __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
+    __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
 #define cfuti_cas_release(p, e, v) \
     __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
 #endif
@@ -1041,15 +1043,18 @@ extern "C" {
    cfuti_sys_cpus       how many CPUs this process may use, at least 1
    cfuti_sys_thread_start   starts cfuti_thread_body(arg); stack: bytes for the
                         user or 0; false: not started
+                        *t may come late; the thread itself knows
+   cfuti_sys_thread_self    the handle of the calling thread, to join or detach
    cfuti_sys_thread_join    waits for its end and frees it
-   cfuti_sys_thread_detach  of itself: nobody will join
+   cfuti_sys_thread_detach  nobody will join
    cfuti_sys_guard      calls a function, and another one if it ends the thread
    cfuti_sys_thread_name    names the calling thread
    cfuti_sys_wait       sleeps while *word == expected, until a wake or the
                         deadline (absolute, CFUT_FOREVER: none); may wake early
    cfuti_sys_wake       wakes all that sleep on word; touches the address only
                         as a number, so its memory may be gone already
-   cfuti_sys_hooks      once: register exit and fork handlers */
+   cfuti_sys_hooks      registers exit and fork handlers, the first time; with no
+                        lock held: a fork may come in between */
 
 static void cfuti_thread_body(void *arg);       /* >>pool: what a thread does */
 static void cfuti_thread_abandoned(void *arg);  /* >>pool: it left by pthread_exit */
@@ -1254,9 +1259,14 @@ static void cfuti_sys_thread_join(cfuti_os_thread t)
     pthread_join(t, NULL);
 }
 
-static void cfuti_sys_thread_detach(void)
+static void cfuti_sys_thread_self(cfuti_os_thread *t)
 {
-    pthread_detach(pthread_self());
+    *t = pthread_self();
+}
+
+static void cfuti_sys_thread_detach(cfuti_os_thread t)
+{
+    pthread_detach(t);
 }
 
 static void cfuti_sys_thread_name(const char *name)
@@ -1391,10 +1401,17 @@ static void cfuti_sys_wait_reset(void) { cfuti_sys_buckets_init(); }
 
 #endif
 
-static void cfuti_sys_hooks(void)
+static void cfuti_sys_hook(void)
 {
     atexit(cfuti_at_exit);
     pthread_atfork(cfuti_fork_prepare, cfuti_fork_parent, cfuti_fork_child);
+}
+
+static void cfuti_sys_hooks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, cfuti_sys_hook);
 }
 
 #endif /* CFUTI_POSIX */
@@ -1465,8 +1482,17 @@ CFUTI_UNUSED static bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack
     if (stack > UINT_MAX - 65536) return false;
     handle = _beginthreadex(NULL, stack ? (unsigned)stack + 32768 : 0, cfuti_sys_thread_main, arg,
                             STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
-    *t = (HANDLE)handle;
+    *t = NULL;
+    if (handle) CloseHandle((HANDLE)handle);
     return handle != 0;
+}
+
+static void cfuti_sys_thread_self(cfuti_os_thread *t)
+{
+    HANDLE process = GetCurrentProcess();
+
+    *t = NULL;
+    DuplicateHandle(process, GetCurrentThread(), process, t, 0, FALSE, DUPLICATE_SAME_ACCESS);
 }
 
 static void cfuti_sys_thread_join(cfuti_os_thread t)
@@ -1475,7 +1501,10 @@ static void cfuti_sys_thread_join(cfuti_os_thread t)
     CloseHandle(t);
 }
 
-static void cfuti_sys_thread_detach(void) {}    /* its handle is closed by no one */
+static void cfuti_sys_thread_detach(cfuti_os_thread t)
+{
+    CloseHandle(t);
+}
 
 /* SetThreadDescription came with Windows 10: looked up, not linked. */
 static void cfuti_sys_thread_name(const char *name)
@@ -1509,7 +1538,9 @@ static void cfuti_sys_wait_reset(void) {}
 
 static void cfuti_sys_hooks(void)
 {
-    atexit(cfuti_at_exit);
+    static uint32_t done;
+
+    if (!cfuti_exchange_acquire(&done, 1u)) atexit(cfuti_at_exit);
     (void)cfuti_thread_abandoned;   /* ExitThread has no handlers */
     (void)cfuti_fork_prepare;
     (void)cfuti_fork_parent;
@@ -1536,6 +1567,9 @@ static void cfuti_sys_hooks(void)
 #endif
 #ifndef cfuti_thread_start
 #define cfuti_thread_start cfuti_sys_thread_start
+#endif
+#ifndef cfuti_thread_self
+#define cfuti_thread_self cfuti_sys_thread_self
 #endif
 #ifndef cfuti_thread_join
 #define cfuti_thread_join cfuti_sys_thread_join
@@ -1859,7 +1893,8 @@ static uint32_t cfuti_future_lock(cfut_future *f)
             cfuti_backoff(&round);
             s = cfuti_load_acquire(&f->state);
         } else if (cfuti_cas_acquire(&f->state, &s, s | CFUTI_LOCK)) {
-            break;                  /* acquire: pairs with cfuti_future_unlock */
+            break;                  /* acquire, also on failure: pairs with
+                                       cfuti_future_unlock, or as in cfuti_view */
         }
     }
     return s;
@@ -1979,7 +2014,8 @@ static void cfuti_arrive(cfuti_collector *c, cfuti_link *l, cfut_future *f, uint
     if (c->kind == CFUTI_ITER) {
         cfuti_ring_remove(l);
         cfuti_ready_append(c, f, l);
-        if (!c->block) cfuti_store_relaxed(&f->owner, (uintptr_t)c);    /* see cfuti_iter_attach_done */
+        /* relaxed: see cfuti_iter_attach_done */
+        if (!c->block) cfuti_store_relaxed(&f->owner, (uintptr_t)c | 2);
     } else {
         cfuti_resolve_duplicates(c, l, f, 0);
         cfuti_swap_entries(c, (size_t)l->a, c->done);
@@ -2386,7 +2422,7 @@ typedef struct cfuti_worker {
     cfut_ns chunk_began;            /* and when */
     bool token, idle;               /* under the pool's lock: see >>sleep */
     char name[64];
-    cfuti_os_thread thread;
+    cfuti_os_thread thread;         /* stored by the thread itself */
     bool used;                      /* under the pool's lock */
     struct cfuti_worker *next_parked;
     char pad1[CFUTI_CACHE_LINE];
@@ -3082,7 +3118,7 @@ static cfuti_pool *cfuti_registry;      /* live pools */
 static cfuti_pool *cfuti_graves_first, *cfuti_graves_last;      /* oldest first */
 static size_t cfuti_graves;
 static unsigned cfuti_pools_made;       /* for default names */
-static bool cfuti_hooked, cfuti_exiting;
+static bool cfuti_exiting;
 
 static cfuti_pool *cfuti_pool_of(const cfut_executor *ex)
 {
@@ -3158,14 +3194,15 @@ static void cfuti_start_failed(cfuti_worker *w)
     if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
 }
 
-/* Starts the thread of a reserved worker. Until its handle is stored and counted
-   the pool does not end. */
+/* Starts the thread of a reserved worker. Until that is settled the pool does
+   not end. */
 static void cfuti_start_worker(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
+    cfuti_os_thread t;
 
     cfuti_self()->woke = true;
-    if (!cfuti_thread_start(&w->thread, p->stack_size, w)) cfuti_start_failed(w);
+    if (!cfuti_thread_start(&t, p->stack_size, w)) cfuti_start_failed(w);
     cfuti_lock(&p->lock);
     p->starting--;
     cfuti_check_over(p);
@@ -3230,6 +3267,7 @@ static void cfuti_thread_body(void *arg)
     cfuti_thread *t = cfuti_self();
 
     t->worker = w;
+    cfuti_thread_self(&w->thread);
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
     cfuti_name_thread(w);
     if (p->initializer && p->initializer(p->init_arg) != 0) {
@@ -3275,16 +3313,13 @@ static void cfuti_replace_worker(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_os_thread fresh;
-    bool ok;
 
     cfuti_lock(&p->lock);
     p->starting++;
     cfuti_unlock(&p->lock);
-    cfuti_thread_detach();
-    ok = cfuti_thread_start(&fresh, p->stack_size, w);
-    if (!ok) cfuti_start_failed(w);
+    cfuti_thread_detach(w->thread);
+    if (!cfuti_thread_start(&fresh, p->stack_size, w)) cfuti_start_failed(w);
     cfuti_lock(&p->lock);
-    if (ok) w->thread = fresh;
     p->starting--;
     cfuti_check_over(p);
     cfuti_check_ended(p);
@@ -3428,7 +3463,7 @@ static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self)
     for (size_t i = 0; i < p->high; i++) {
         cfuti_worker *w = &p->workers[i];
 
-        if (w == self) cfuti_thread_detach();
+        if (w == self) cfuti_thread_detach(w->thread);
         else if (w->used) cfuti_thread_join(w->thread);
     }
     cfuti_lock(&cfuti_registry_lock);
@@ -3575,8 +3610,6 @@ static int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *des
     cfuti_pool *p;
 
     if (cfuti_exiting) return CFUT_CLOSED;
-    if (!cfuti_hooked) cfuti_hooks();
-    cfuti_hooked = true;
     p = cfuti_pool_memory();
     if (!p) return CFUT_NO_MEMORY;
     cfuti_pool_configure(p, desc, workers);
@@ -3743,7 +3776,7 @@ static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f)
 
         if (owner & 1)
             stuck = cfuti_graph_reach(self, (cfuti_thread *)(owner - 1), epoch, &list);
-        else if (owner && ((cfut_executor *)owner)->ops == &cfuti_pool_ops)
+        else if (owner && !(owner & 2) && ((cfut_executor *)owner)->ops == &cfuti_pool_ops)
             stuck = cfuti_graph_reach_pool(self, (cfuti_pool *)owner, epoch, &list);
         if (!stuck) return false;
         if (!list) return true;
@@ -4046,7 +4079,7 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
     int taken = 0;
 
     if (t->worker && owner == (uintptr_t)t->worker->pool) return cfuti_claim_own(t->worker, f);
-    if (!owner || (owner & 1) || !t->frame || ex != t->frame->executor || !ex->ops->cancel)
+    if (!owner || (owner & 3) || !t->frame || ex != t->frame->executor || !ex->ops->cancel)
         return 0;
     if (!hurry) s = cfuti_future_lock(f);
     else if (!cfuti_future_trylock(f, &s)) return -1;
@@ -4399,13 +4432,13 @@ static int cfuti_iter_attach_done(cfuti_collector *c, cfut_future *f, uint32_t s
     while (!(s & CFUTI_LINK)) {
         /* acquire: pairs with the release of the iterator that had it before */
         if (!cfuti_cas_acquire(&f->state, &s, s | CFUTI_LINK)) continue;
-        cfuti_store_relaxed(&f->owner, (uintptr_t)c);   /* relaxed: only c looks for c */
+        cfuti_store_relaxed(&f->owner, (uintptr_t)c | 2);   /* relaxed: only c looks for c */
         cfuti_lock(&c->lock);
         cfuti_ready_append(c, f, NULL);
         cfuti_unlock(&c->lock);
         return CFUTI_ATTACHED;
     }
-    return cfuti_load_relaxed(&f->owner) == (uintptr_t)c ? CFUTI_DUPLICATE : CFUTI_TAKEN;
+    return cfuti_load_relaxed(&f->owner) == ((uintptr_t)c | 2) ? CFUTI_DUPLICATE : CFUTI_TAKEN;
 }
 
 /* ITER: attaches f by the link inside, or by e. The same answers, or a status. */
@@ -4449,6 +4482,7 @@ static cfut_future *cfuti_pop_ready(const cfuti_collector *c, uintptr_t *list)
         return e->future;
     }
     *list = (uintptr_t)f->next;
+    cfuti_store_relaxed(&f->owner, (uintptr_t)0);   /* relaxed: c looks for itself no more */
     cfuti_and_release(&f->state, ~(uint32_t)CFUTI_LINK);    /* release: next may be reused */
     return f;
 }
@@ -4562,6 +4596,8 @@ static int cfuti_iter_wait(cfut_iter *it)
 
 CFUTDEF cfut_future *cfut_next(cfut_iter *it)
 {
+    cfut_future *f;
+
     if (!it || it->status || !it->unfinished) return NULL;
     if (!it->mine) {
         int status = cfuti_iter_wait(it);
@@ -4572,8 +4608,9 @@ CFUTDEF cfut_future *cfut_next(cfut_iter *it)
             return NULL;
         }
     }
-    it->unfinished--;
-    return cfuti_pop_ready(&it->c, &it->mine);
+    f = cfuti_pop_ready(&it->c, &it->mine);
+    if (--it->unfinished == 0) cfuti_iter_detach(it);
+    return f;
 }
 
 CFUTDEF void cfut_iter_end(cfut_iter *it)
@@ -4966,7 +5003,6 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
         return;
     }
     cfuti_map_range(m, 0, m->n, true);
-    if (cfuti_expired(m->scope.deadline)) m->timed_out = 1;
 }
 
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
@@ -4990,7 +5026,7 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     m.status = desc->status;
     m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
     cfuti_map_run(&m, ex, desc->caller_runs);
-    return m.timed_out ? CFUT_TIMEOUT : m.code;
+    return m.timed_out || cfuti_expired(m.scope.deadline) ? (int)CFUT_TIMEOUT : m.code;
 }
 
 /*=========================================================================
@@ -5208,6 +5244,7 @@ CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc)
     if (workers < 0 || workers > CFUTI_MAX_WORKERS) return cfuti_failed(CFUT_INVALID);
     if (desc->exit != CFUT_EXIT_DRAIN && desc->exit != CFUT_EXIT_ABANDON)
         return cfuti_failed(CFUT_INVALID);
+    cfuti_hooks();
     cfuti_lock(&cfuti_registry_lock);
     status = cfuti_pool_create(&p, desc, (size_t)workers);
     cfuti_unlock(&cfuti_registry_lock);
