@@ -1,0 +1,247 @@
+/* bench.h: clocks, placement of threads, statistics and the table, for the
+   benchmark programs. Linux and glibc. */
+#ifndef CFUT_BENCH_H
+#define CFUT_BENCH_H
+
+#include <gnu/libc-version.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_VALUES = 3, MAX_ROUNDS = 101, MAX_THREADS = 1024 };
+
+/* A benchmark that goes wrong must not print a figure. */
+static inline void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+static inline void die(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fprintf(stderr, "bench: ");
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    exit(1);
+}
+
+/* Zeroed, and its pages faulted in here instead of in what is measured. The
+   writes are volatile because compilers drop a memset behind a calloc. */
+static inline void *must_calloc(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+    volatile char *byte = p;
+
+    if (!p)
+        die("out of memory");
+    for (size_t i = 0; i < n * size; i += 4096)
+        byte[i] = 0;
+    return p;
+}
+
+/* ---- clocks, in ns ---- */
+
+static inline int64_t clock_ns(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t wall_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* User and system time so far, of all threads and of this one. */
+static inline int64_t cpu_ns(void)
+{
+    return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+static inline int64_t thread_cpu_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+static inline void sleep_ns(int64_t ns)
+{
+    struct timespec t = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+    while (nanosleep(&t, &t) != 0)
+        ;
+}
+
+/* ---- where threads run ---- */
+
+enum place { PLACE_FREE, PLACE_ACROSS, PLACE_ONE };
+
+static cpu_set_t usable;        /* the CPUs this process may use, as found */
+
+static inline void placement_init(void)
+{
+    if (sched_getaffinity(0, sizeof usable, &usable) != 0)
+        die("sched_getaffinity failed");
+}
+
+/* The k-th CPU of those usable; -1: there are fewer. */
+static inline int usable_cpu(int k)
+{
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET((size_t)i, &usable) && k-- == 0)
+            return i;
+    return -1;
+}
+
+static inline void pin_to(int cpu)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    if (pthread_setaffinity_np(pthread_self(), sizeof one, &one) != 0)
+        die("cannot pin a thread to CPU %d", cpu);
+}
+
+static inline void pin_caller(enum place place)
+{
+    if (place != PLACE_FREE)
+        pin_to(usable_cpu(0));
+    else if (pthread_setaffinity_np(pthread_self(), sizeof usable, &usable) != 0)
+        die("cannot unpin the thread");
+}
+
+/* What each worker does first, in either pool: goes to its place and leaves the
+   clock of its CPU time. */
+struct crew {
+    enum place place;
+    pthread_mutex_t lock;       /* guards the rest */
+    int n;
+    clockid_t clocks[MAX_THREADS];
+};
+
+static inline void crew_join(void *arg)
+{
+    struct crew *c = arg;
+
+    if (c->place != PLACE_FREE)
+        pin_to(usable_cpu(c->place == PLACE_ACROSS ? 1 : 0));
+    pthread_mutex_lock(&c->lock);
+    if (c->n >= MAX_THREADS || pthread_getcpuclockid(pthread_self(), &c->clocks[c->n++]) != 0)
+        die("cannot read a worker's CPU time");
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* CPU time of all workers; the pool must still live. */
+static inline int64_t crew_cpu_ns(struct crew *c)
+{
+    int64_t sum = 0;
+
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; i < c->n; i++)
+        sum += clock_ns(c->clocks[i]);
+    pthread_mutex_unlock(&c->lock);
+    return sum;
+}
+
+/* ---- memory ---- */
+
+/* Bytes of this process that lie in memory. */
+static inline int64_t resident_bytes(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    long size, resident;
+
+    if (!f || fscanf(f, "%ld %ld", &size, &resident) != 2)
+        die("cannot read /proc/self/statm");
+    fclose(f);
+    return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+/* ---- statistics ---- */
+
+static inline int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct spread {
+    double median, min, max;
+};
+
+static inline struct spread spread_of(const double *values, int n)
+{
+    double v[MAX_ROUNDS];
+
+    memcpy(v, values, (size_t)n * sizeof v[0]);
+    qsort(v, (size_t)n, sizeof v[0], by_value);
+    return (struct spread){(v[(n - 1) / 2] + v[n / 2]) / 2, v[0], v[n - 1]};
+}
+
+/* Sorts v; the value that a share p of them does not exceed. */
+static inline double percentile(double *v, size_t n, double p)
+{
+    qsort(v, n, sizeof v[0], by_value);
+    return v[(size_t)((double)(n - 1) * p)];
+}
+
+/* ---- the machine ---- */
+
+static inline void cpu_model(char *buf, size_t size)
+{
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256];
+
+    snprintf(buf, size, "unknown CPU");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+
+        if (strncmp(line, "model name", 10) == 0 && colon) {
+            colon[strcspn(colon, "\n")] = '\0';
+            snprintf(buf, size, "%s", colon + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+#if defined(__clang__)
+#define BENCH_COMPILER "clang " __clang_version__
+#else
+#define BENCH_COMPILER "gcc " __VERSION__
+#endif
+#ifdef __OPTIMIZE__
+#define BENCH_OPTIMIZED "optimized"
+#else
+#define BENCH_OPTIMIZED "NOT OPTIMIZED: the figures mean nothing"
+#endif
+
+/* prefix: of each line. */
+static inline void print_machine(const char *prefix, const char *version)
+{
+    char model[256];
+    struct utsname u;
+
+    cpu_model(model, sizeof model);
+    if (uname(&u) != 0)
+        die("uname failed");
+    printf("%smachine   %s, %d of %ld CPUs usable\n", prefix, model, CPU_COUNT(&usable),
+           sysconf(_SC_NPROCESSORS_ONLN));
+    printf("%ssystem    %s %s %s, glibc %s\n", prefix, u.sysname, u.release, u.machine,
+           gnu_get_libc_version());
+    printf("%scompiler  %s, %s\n", prefix, BENCH_COMPILER, BENCH_OPTIMIZED);
+    printf("%scfut      %s\n", prefix, version);
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* compile_impl_cxx.cc: the implementation compiled as C++11 and later. A task
+   that throws ends its future with CFUT_FAILED and the exception's text. */
+#define CFUT_IMPLEMENTATION
+#include "cfut.h"
+#include <cstdio>
+#include <cstring>
+#include <stdexcept>
+
+static int square(const int *x, int *y)
+{
+    *y = *x * *x;
+    return CFUT_OK;
+}
+CFUT_TASK(square, int, int);
+
+static int throws(const int *how, int *out)
+{
+    *out = *how;
+    if (*how == 1)
+        throw std::runtime_error("thrown by a task");
+    if (*how == 2)
+        throw 42;
+    if (*how == 3)
+        throw std::runtime_error("a text of more than the fifty-five bytes that fit into a future");
+    return CFUT_OK;
+}
+CFUT_TASK(throws, int, int);
+
+static int expect(cfut_executor *ex, int how, int status, const char *text)
+{
+    throws_future f;
+    int got;
+
+    throws_submit(ex, &f, how);
+    got = throws_result(&f);
+    if (got == status && std::strncmp(cfut_error(&f.base), text, std::strlen(text)) == 0)
+        return 0;
+    std::fprintf(stderr, "%d: status %d, text '%s'\n", how, got, cfut_error(&f.base));
+    return 1;
+}
+
+static int expect_all(cfut_executor *ex)
+{
+    int in[4] = { 0, 1, 2, 3 }, out[4], status[4], bad = 0;
+    cfut_map_desc desc = cfut_map_desc();
+
+    bad += expect(ex, 0, CFUT_OK, "");
+    bad += expect(ex, 1, CFUT_FAILED, "thrown by a task");
+    bad += expect(ex, 2, CFUT_FAILED, "");
+    bad += expect(ex, 3, CFUT_FAILED, "a text of more than the fifty-five bytes");
+    desc.status = status;
+    bad += throws_map_with(ex, in, out, 4, &desc) != CFUT_FAILED;
+    for (int i = 0; i < 4; i++)
+        bad += status[i] != (i ? CFUT_FAILED : CFUT_OK);
+    return bad;
+}
+
+int main()
+{
+    cfut_thread_pool_desc desc = cfut_thread_pool_desc();
+    cfut_executor *pool;
+    square_future f;
+    int bad;
+
+    desc.max_workers = 2;
+    pool = cfut_thread_pool(desc);
+    bad = expect_all(pool) + expect_all(cfut_inline_executor());
+    square_submit(pool, &f, 12);
+    bad += square_result(&f) != CFUT_OK || f.out != 144;
+    return bad + cfut_shutdown(pool, CFUT_DRAIN) ? 1 : 0;
+}

@@ -1,0 +1,1001 @@
+/* test_exit_fork.c: what becomes of pools at exit() and after fork(). Each case
+   runs in a process of its own, with a time limit, and its exit status counts. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1               /* MAP_ANONYMOUS */
+#endif
+#define HARNESS_NO_WATCHDOG         /* processes have their own limit here: end_of */
+#include "harness.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+/* ThreadSanitizer cannot start or end threads in a child of a process that had
+   several: there the cases that do so are left out. */
+#if defined(__SANITIZE_THREAD__)
+#define CHILD_THREADS 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CHILD_THREADS 0
+#endif
+#endif
+#ifndef CHILD_THREADS
+#define CHILD_THREADS 1
+#endif
+
+/* A child that was forked in a worker has lost the main thread, and with it, to
+   LeakSanitizer's eyes, whatever only that thread's stack points to. */
+static int leaks_unknown;
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_LSAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_LSAN 1
+#endif
+#endif
+#ifdef WITH_LSAN
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) { return leaks_unknown; }
+#endif
+
+/* ---- helpers ---- */
+
+/* What processes tell each other; all fields atomic. */
+struct shared { int ran, status, pool_status, step, wrong; };
+static struct shared *shared;
+
+static void tell(int *at, int value) { __atomic_store_n(at, value, __ATOMIC_SEQ_CST); }
+static int told(int *at) { return __atomic_load_n(at, __ATOMIC_SEQ_CST); }
+
+static void share(void)
+{
+    void *p = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                   -1, 0);
+
+    ck_assert(p != MAP_FAILED);
+    shared = p;
+}
+
+/* The exit status of a child, which must end within the time limit. */
+static int end_of(pid_t child)
+{
+    cfut_ns limit = test_now() + test_time(CFUT_SEC(12));
+    int status = 0;
+    pid_t gone;
+
+    while ((gone = waitpid(child, &status, WNOHANG)) == 0 && test_now() < limit)
+        test_sleep(CFUT_MS(1));
+    if (gone == 0) {
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        ck_abort_msg("a child process hangs");
+    }
+    ck_assert_int_eq(gone, child);
+    if (WIFSIGNALED(status))
+        ck_abort_msg("a child process died by signal %d", WTERMSIG(status));
+    return WEXITSTATUS(status);
+}
+
+/* Runs fn in a process of its own; fn's return is exit(0) there. */
+static int run_process(void (*fn)(void))
+{
+    pid_t child;
+
+    fflush(NULL);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        fn();
+        exit(0);
+    }
+    return end_of(child);
+}
+
+static void assert_no_child_left(void)
+{
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+    ck_assert_int_eq(errno, ECHILD);
+}
+
+static int tick(const int *ms)
+{
+    test_sleep(CFUT_MS(*ms));
+    __atomic_add_fetch(&shared->ran, 1, __ATOMIC_SEQ_CST);
+    return CFUT_OK;
+}
+CFUT_ACTION(tick, int);
+
+/* Futures that outlive the function that submits them. */
+enum { TICKS = 50 };
+static tick_future ticks[4][TICKS];
+
+static void submit_ticks(cfut_executor *ex, int row, int n)
+{
+    for (int i = 0; i < n; i++)
+        tick_submit(ex, &ticks[row][i], i % 10 == 0);
+}
+
+static int run_square(cfut_executor *ex, int x)
+{
+    square_future f;
+
+    square_submit(ex, &f, x);
+    return square_result(&f);
+}
+
+static cfut_executor *pool_for_exit(int policy)
+{
+    return cfut_thread_pool(
+        &(cfut_thread_pool_desc){ .max_workers = test_workers(), .exit = policy });
+}
+
+/* ---- exit ---- */
+
+static void exit_with_queued_tasks(void)
+{
+    submit_ticks(pool_for_exit(CFUT_EXIT_DRAIN), 0, TICKS);
+    exit(7);
+}
+
+/* SEM 79: what was submitted runs first */
+START_TEST(exit_by_default_drains_the_pool)
+{
+    ck_assert_int_eq(run_process(exit_with_queued_tasks), 7);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+static void return_with_queued_tasks(void)
+{
+    submit_ticks(cfut_thread_pool(NULL), 0, TICKS);
+}
+
+/* SEM 79 */
+START_TEST(exit_with_pool_of_defaults_drains_it)
+{
+    ck_assert_int_eq(run_process(return_with_queued_tasks), 0);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+static struct hold hold;
+static occupy_future holder;
+
+/* A pool whose only worker is busy. */
+static cfut_executor *busy_pool_for_exit(int policy)
+{
+    cfut_executor *ex = cfut_thread_pool(
+        &(cfut_thread_pool_desc){ .max_workers = 1, .exit = policy });
+
+    hold_worker(ex, &holder, &hold);
+    return ex;
+}
+
+static void exit_abandoning(void)
+{
+    submit_ticks(busy_pool_for_exit(CFUT_EXIT_ABANDON), 0, TICKS);
+    exit(8);
+}
+
+/* SEM 79: neither the queue nor the running task is waited for */
+START_TEST(exit_with_abandon_leaves_tasks_behind)
+{
+    ck_assert_int_eq(run_process(exit_abandoning), 8);
+    ck_assert_int_eq(told(&shared->ran), 0);
+}
+END_TEST
+
+static void exit_abandoning_busy_workers(void)
+{
+    cfut_executor *ex = pool_for_exit(CFUT_EXIT_ABANDON);
+
+    submit_ticks(ex, 0, TICKS);
+    while (told(&shared->ran) < 3)
+        test_sleep(CFUT_US(100));
+    exit(9);
+}
+
+/* SEM 79: workers that go on while the process ends touch nothing freed */
+START_TEST(exit_with_abandon_while_workers_are_busy_is_clean)
+{
+    for (int i = 0; i < 10; i++) {
+        tell(&shared->ran, 0);
+        ck_assert_int_eq(run_process(exit_abandoning_busy_workers), 9);
+    }
+}
+END_TEST
+
+static void exit_with_several_pools(void)
+{
+    for (int i = 0; i < 3; i++)
+        submit_ticks(pool_for_exit(CFUT_EXIT_DRAIN), i, TICKS);
+    submit_ticks(busy_pool_for_exit(CFUT_EXIT_ABANDON), 3, TICKS);
+    exit(7);
+}
+
+/* SEM 79: each by its own policy */
+START_TEST(exit_with_several_pools_drains_each_that_wants_it)
+{
+    ck_assert_int_eq(run_process(exit_with_several_pools), 7);
+    ck_assert_int_eq(told(&shared->ran), 3 * TICKS);
+}
+END_TEST
+
+static void exit_with_quiet_pools(void)
+{
+    cfut_executor *idle = test_pool(), *ended = test_pool(), *closed = test_pool();
+
+    (void)test_pool();                          /* one that was never used */
+    run_square(idle, 1);
+    run_square(ended, 1);
+    cfut_shutdown(ended, CFUT_DRAIN);
+    run_square(closed, 1);
+    cfut_close(closed, CFUT_CANCEL_PENDING);
+    exit(6);
+}
+
+/* SEM 79 */
+START_TEST(exit_with_idle_closed_and_ended_pools_does_not_hang)
+{
+    ck_assert_int_eq(run_process(exit_with_quiet_pools), 6);
+}
+END_TEST
+
+static int fail_to_initialize(void *unused)
+{
+    (void)unused;
+    return 1;
+}
+
+static void exit_with_broken_pool(void)
+{
+    cfut_executor *ex = cfut_thread_pool(
+        &(cfut_thread_pool_desc){ .max_workers = 2, .initializer = fail_to_initialize });
+
+    exit(run_square(ex, 3) == CFUT_BROKEN ? 6 : 1);
+}
+
+/* SEM 77, 79 */
+START_TEST(exit_with_broken_pool_does_not_hang)
+{
+    ck_assert_int_eq(run_process(exit_with_broken_pool), 6);
+}
+END_TEST
+
+static void exit_after_detach(void)
+{
+    cfut_executor *ex = pool_for_exit(CFUT_EXIT_DRAIN);
+
+    submit_ticks(ex, 0, TICKS);
+    cfut_shutdown(ex, CFUT_DRAIN | CFUT_DETACH);
+    exit(7);
+}
+
+/* SEM 66, 79: a detached pool is a live one until it has freed itself */
+START_TEST(exit_after_detach_drains_the_pool)
+{
+    ck_assert_int_eq(run_process(exit_after_detach), 7);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+static void exit_after_timed_shutdown(void)
+{
+    cfut_executor *ex = pool_for_exit(CFUT_EXIT_DRAIN);
+
+    submit_ticks(ex, 0, TICKS);
+    cfut_shutdown_timeout(ex, CFUT_DRAIN, 0);
+    exit(7);
+}
+
+/* SEM 66, 79 */
+START_TEST(exit_after_timed_out_shutdown_drains_the_pool)
+{
+    ck_assert_int_eq(run_process(exit_after_timed_shutdown), 7);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+struct descent { cfut_executor *ex; int depth; };
+static int descend(const struct descent *d);
+CFUT_ACTION(descend, struct descent);
+
+/* Submits the next step from inside, while the program exits. */
+static int descend(const struct descent *d)
+{
+    __atomic_add_fetch(&shared->ran, 1, __ATOMIC_SEQ_CST);
+    test_sleep(CFUT_MS(1));
+    if (d->depth > 0)
+        descend_release(descend_spawn(d->ex, (struct descent){ d->ex, d->depth - 1 }));
+    return CFUT_OK;
+}
+
+static void exit_with_descent(void)
+{
+    cfut_executor *ex = pool_for_exit(CFUT_EXIT_DRAIN);
+
+    descend_release(descend_spawn(ex, (struct descent){ ex, 30 }));
+    exit(7);
+}
+
+/* SEM 62, 66, 79: nested work of the drain finishes */
+START_TEST(exit_waits_for_what_tasks_submit_meanwhile)
+{
+    ck_assert_int_eq(run_process(exit_with_descent), 7);
+    ck_assert_int_eq(told(&shared->ran), 31);
+}
+END_TEST
+
+static cfut_executor *pool_of_handler;
+
+/* Runs after the library's own handler. */
+static void submit_late(void)
+{
+    tell(&shared->status, run_square(pool_of_handler, 3));
+    tell(&shared->pool_status, cfut_executor_status(test_pool()));
+    tell(&shared->step, run_square(test_pool(), 3));
+}
+
+/* Runs before it. */
+static void submit_early(void)
+{
+    submit_ticks(pool_of_handler, 0, TICKS);
+}
+
+static void exit_with_late_handler(void)
+{
+    atexit(submit_late);
+    pool_of_handler = pool_for_exit(CFUT_EXIT_DRAIN);
+    run_square(pool_of_handler, 3);
+    exit(7);
+}
+
+/* SEM 62 */
+START_TEST(submit_after_exit_began_is_refused_with_closed)
+{
+    tell(&shared->status, 1);
+    ck_assert_int_eq(run_process(exit_with_late_handler), 7);
+    ck_assert_int_eq(told(&shared->status), CFUT_CLOSED);
+    ck_assert_int_eq(told(&shared->pool_status), CFUT_CLOSED);
+    ck_assert_int_eq(told(&shared->step), CFUT_CLOSED);
+}
+END_TEST
+
+static void exit_with_early_handler(void)
+{
+    pool_of_handler = pool_for_exit(CFUT_EXIT_DRAIN);
+    atexit(submit_early);
+    exit(7);
+}
+
+/* SEM 79: a handler registered after the first pool may still use it */
+START_TEST(submit_in_handler_before_the_librarys_is_drained)
+{
+    ck_assert_int_eq(run_process(exit_with_early_handler), 7);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+/* ---- exit inside a task ---- */
+
+static int leave_program(const int *code)
+{
+    exit(*code);
+}
+CFUT_ACTION(leave_program, int);
+static leave_program_future leaver;
+
+static void exit_in_task(void)
+{
+    leave_program_submit(test_pool(), &leaver, 11);
+    leave_program_result(&leaver);              /* never returns */
+    tell(&shared->wrong, 1);
+    for (;;)
+        pause();
+}
+
+/* SEM 79: it does not wait for itself */
+START_TEST(exit_in_task_ends_the_program)
+{
+    ck_assert_int_eq(run_process(exit_in_task), 11);
+    ck_assert_int_eq(told(&shared->wrong), 0);
+}
+END_TEST
+
+static void exit_in_task_before_others(void)
+{
+    cfut_executor *ex = busy_pool_for_exit(CFUT_EXIT_DRAIN);
+
+    leave_program_submit(ex, &leaver, 12);
+    submit_ticks(ex, 0, TICKS);
+    gate_open(&hold.release);
+    for (;;)
+        pause();
+}
+
+/* SEM 79: what is queued behind the task that exits runs, even in one worker */
+START_TEST(exit_in_task_of_one_worker_drains_the_queue)
+{
+    ck_assert_int_eq(run_process(exit_in_task_before_others), 12);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+struct late_leaver { struct gate go; };
+static struct late_leaver late;
+
+static int leave_when_told(const int *code)
+{
+    gate_wait(&late.go);
+    test_sleep(CFUT_MS(20));                    /* until another waits for this, likely */
+    exit(*code);
+}
+CFUT_ACTION(leave_when_told, int);
+static leave_when_told_future late_future;
+
+static void exit_in_task_beside_others(void)
+{
+    cfut_executor *ex = test_pool(), *other = test_pool();
+
+    submit_ticks(ex, 0, TICKS);
+    submit_ticks(other, 1, TICKS);
+    gate_init(&late.go);
+    leave_when_told_submit(ex, &late_future, 13);
+    submit_ticks(ex, 2, TICKS);
+    gate_open(&late.go);                        /* from now on submits are refused */
+    for (;;)
+        pause();
+}
+
+/* SEM 79: nor do other workers and other pools lose anything */
+START_TEST(exit_in_task_drains_all_pools)
+{
+    ck_assert_int_eq(run_process(exit_in_task_beside_others), 13);
+    ck_assert_int_eq(told(&shared->ran), 3 * TICKS);
+}
+END_TEST
+
+static int wait_for_leaver(const int *unused)
+{
+    (void)unused;
+    gate_open(&late.go);
+    return leave_when_told_result(&late_future);
+}
+CFUT_ACTION(wait_for_leaver, int);
+static wait_for_leaver_future waits_for_it;
+
+static void exit_in_task_that_others_wait_for(void)
+{
+    cfut_executor *ex = pool_of(2);
+
+    gate_init(&late.go);
+    leave_when_told_submit(ex, &late_future, 14);
+    wait_for_leaver_submit(ex, &waits_for_it, 0);
+    for (;;)
+        pause();
+}
+
+/* SEM 79: a task that waits for the one that exits does not hold it up */
+START_TEST(exit_in_task_that_another_waits_for_does_not_hang)
+{
+    ck_assert_int_eq(run_process(exit_in_task_that_others_wait_for), 14);
+}
+END_TEST
+
+static void leave_in_callback(cfut_future *f, void *user)
+{
+    (void)f;
+    exit(*(int *)user);
+}
+
+static int callback_code = 15;
+static square_future with_callback;
+
+static void exit_in_callback(void)
+{
+    cfut_executor *ex = busy_pool_for_exit(CFUT_EXIT_DRAIN);
+
+    square_submit(ex, &with_callback, 3);
+    cfut_on_done(&with_callback.base, leave_in_callback, &callback_code);
+    submit_ticks(ex, 0, TICKS);
+    gate_open(&hold.release);
+    for (;;)
+        pause();
+}
+
+/* SEM 25, 79 */
+START_TEST(exit_in_callback_drains_the_queue)
+{
+    ck_assert_int_eq(run_process(exit_in_callback), 15);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+static void exit_in_task_of_abandoned_pool(void)
+{
+    cfut_executor *ex = cfut_thread_pool(
+        &(cfut_thread_pool_desc){ .max_workers = 1, .exit = CFUT_EXIT_ABANDON });
+
+    hold_worker(ex, &holder, &hold);
+    leave_program_submit(ex, &leaver, 16);
+    submit_ticks(ex, 0, TICKS);
+    gate_open(&hold.release);
+    for (;;)
+        pause();
+}
+
+/* SEM 79 */
+START_TEST(exit_in_task_of_pool_to_abandon_runs_nothing_more)
+{
+    ck_assert_int_eq(run_process(exit_in_task_of_abandoned_pool), 16);
+    ck_assert_int_eq(told(&shared->ran), 0);
+}
+END_TEST
+
+static void *wait_for_tick(void *arg)
+{
+    tick_result(arg);
+    return NULL;
+}
+
+static void exit_with_waiting_threads(void)
+{
+    submit_ticks(pool_for_exit(CFUT_EXIT_DRAIN), 0, TICKS);
+    for (int i = 0; i < 4; i++)
+        pthread_detach(thread_start(wait_for_tick, &ticks[0][TICKS - 1 - i]));
+    exit(7);
+}
+
+/* SEM 79 */
+START_TEST(exit_while_threads_wait_for_results_drains)
+{
+    ck_assert_int_eq(run_process(exit_with_waiting_threads), 7);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+/* ---- fork ---- */
+
+/* What a child finds of its parent's pool: one task running, one queued, one
+   done. */
+struct inherited {
+    cfut_executor *ex;
+    occupy_future *running;
+    square_future queued, done;
+};
+static struct inherited inherited;
+
+/* Forks with such a pool; the child runs fn and exits with 0. The parent goes
+   on and ends its pool in order. */
+static void fork_with_pool(void (*fn)(void))
+{
+    struct busy_pool b;
+
+    busy_pool_open(&b);
+    square_submit(b.ex, &inherited.queued, 4);
+    square_submit(cfut_inline_executor(), &inherited.done, 5);
+    inherited.ex = b.ex;
+    inherited.running = &b.holder;
+    ck_assert_int_eq(run_process(fn), 0);
+    ck_assert_int_eq(cfut_executor_status(b.ex), CFUT_OK);
+    busy_pool_free_worker(&b);
+    ck_assert_int_eq(square_result(&inherited.queued), CFUT_OK);
+    ck_assert_int_eq(inherited.queued.out, 16);
+    ck_assert_int_eq(run_square(b.ex, 3), CFUT_OK);
+    end_pool(b.ex);
+    assert_no_child_left();
+}
+
+static void child_submits(void)
+{
+    square_future f;
+
+    ck_assert_int_eq(cfut_executor_status(inherited.ex), CFUT_FORKED);
+    ck_assert_ptr_eq(square_submit(inherited.ex, &f, 3), &f.base);
+    ck_assert(cfut_done(&f.base));
+    ck_assert_int_eq(square_result(&f), CFUT_FORKED);
+    ck_assert_str_eq(cfut_error(&f.base), cfut_strerror(CFUT_FORKED));
+}
+
+/* SEM 80 */
+START_TEST(submit_in_forked_child_is_refused_with_forked)
+{
+    fork_with_pool(child_submits);
+}
+END_TEST
+
+static void child_asks_for_results(void)
+{
+    ck_assert_int_eq(square_result(&inherited.queued), CFUT_FORKED);
+    ck_assert_int_eq(occupy_result(inherited.running), CFUT_FORKED);
+    ck_assert_int_eq(square_result_timeout(&inherited.queued, CFUT_SEC(1)), CFUT_FORKED);
+    ck_assert_int_eq(square_result_timeout(&inherited.queued, 0), CFUT_FORKED);
+    ck_assert_int_eq(square_result(&inherited.done), CFUT_OK);
+    ck_assert_int_eq(inherited.done.out, 25);
+}
+
+/* SEM 80 */
+START_TEST(result_in_forked_child_is_forked_unless_done)
+{
+    fork_with_pool(child_asks_for_results);
+}
+END_TEST
+
+static void child_cancels(void)
+{
+    ck_assert(!cfut_cancel(&inherited.queued.base));
+    ck_assert(!cfut_cancel(&inherited.running->base));
+    ck_assert(!cfut_done(&inherited.queued.base));
+    ck_assert(!cfut_cancelled(&inherited.queued.base));
+}
+
+/* SEM 80 */
+START_TEST(cancel_in_forked_child_is_false)
+{
+    fork_with_pool(child_cancels);
+}
+END_TEST
+
+static void child_shuts_down(void)
+{
+    cfut_close(inherited.ex, CFUT_DRAIN);
+    cfut_close(inherited.ex, CFUT_CANCEL_PENDING);
+    ck_assert_int_eq(cfut_executor_status(inherited.ex), CFUT_FORKED);
+    ck_assert_int_eq(cfut_shutdown(inherited.ex, CFUT_DRAIN), CFUT_FORKED);
+    ck_assert_int_eq(cfut_shutdown(inherited.ex, CFUT_CANCEL_PENDING), CFUT_FORKED);
+    ck_assert_int_eq(cfut_shutdown(inherited.ex, CFUT_DETACH), CFUT_FORKED);
+    ck_assert_int_eq(cfut_shutdown_timeout(inherited.ex, CFUT_DRAIN, 0), CFUT_FORKED);
+}
+
+/* SEM 80: nobody is joined there */
+START_TEST(shutdown_in_forked_child_is_forked)
+{
+    fork_with_pool(child_shuts_down);
+}
+END_TEST
+
+static void child_waits(void)
+{
+    cfut_future *fs[2] = { &inherited.done.base, &inherited.queued.base };
+    cfut_iter it;
+    int in[3] = { 1, 2, 3 }, out[3];
+
+    ck_assert_int_eq(cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER), CFUT_FORKED);
+    if (cfut_as_completed(&it, fs, 2, CFUT_FOREVER) == CFUT_OK)
+        while (cfut_next(&it)) {}
+    ck_assert_int_eq(it.status, CFUT_FORKED);
+    cfut_iter_end(&it);
+    ck_assert_int_eq(square_map(inherited.ex, in, out, 3), CFUT_FORKED);
+}
+
+/* SEM 80 */
+START_TEST(waits_in_forked_child_are_forked)
+{
+    fork_with_pool(child_waits);
+}
+END_TEST
+
+static void child_looks(void)
+{
+    char text[256];
+
+    ck_assert(!cfut_done(&inherited.queued.base));
+    ck_assert_int_gt(cfut_future_describe(&inherited.queued.base, text, sizeof text), 0);
+    ck_assert_ptr_nonnull(cfut_error(&inherited.queued.base));
+    ck_assert(!cfut_future_snapshot(&inherited.running->base).done);
+    (void)cfut_executor_workers(inherited.ex);
+    (void)cfut_executor_max_workers(inherited.ex);
+}
+
+/* SEM 80: questions neither hang nor crash */
+START_TEST(questions_in_forked_child_are_answered)
+{
+    fork_with_pool(child_looks);
+}
+END_TEST
+
+static void child_works_anew(void)
+{
+    cfut_executor *ex = test_pool();
+    cfut_future hand;
+
+    ck_assert_int_eq(run_square(ex, 3), CFUT_OK);
+    end_pool(ex);
+    ck_assert_int_eq(run_square(cfut_inline_executor(), 3), CFUT_OK);
+    cfut_future_init(&hand);
+    ck_assert_int_eq(cfut_finish(&hand, 4), CFUT_OK);
+    ck_assert_int_eq(cfut_result(&hand), 4);
+    submit_ticks(test_pool(), 0, TICKS);        /* drained at its exit */
+}
+
+/* SEM 80: a child may have pools of its own, and its exit drains those */
+START_TEST(new_pool_in_forked_child_works)
+{
+    fork_with_pool(child_works_anew);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+static void grandchild(void)
+{
+    child_submits();
+}
+
+static void child_forks(void)
+{
+    cfut_executor *own = test_pool();
+
+    ck_assert_int_eq(run_square(own, 3), CFUT_OK);
+    ck_assert_int_eq(run_process(grandchild), 0);
+    ck_assert_int_eq(run_square(own, 3), CFUT_OK);
+    ck_assert_int_eq(run_square(inherited.ex, 3), CFUT_FORKED);
+}
+
+/* SEM 80 */
+START_TEST(fork_in_forked_child_works)
+{
+    fork_with_pool(child_forks);
+}
+END_TEST
+
+/* A pool that ended before the fork is just closed. */
+static cfut_executor *ended;
+
+static void child_uses_ended_pool(void)
+{
+    ck_assert_int_eq(run_square(ended, 3), CFUT_CLOSED);
+    ck_assert_int_eq(cfut_shutdown(ended, CFUT_DRAIN), CFUT_OK);
+}
+
+START_TEST(pool_ended_before_fork_is_closed_in_the_child)
+{
+    ended = test_pool();
+    end_pool(ended);
+    ck_assert_int_eq(run_process(child_uses_ended_pool), 0);
+}
+END_TEST
+
+static cfut_executor *stirred;
+
+static void *stir(void *arg)
+{
+    while (!gate_is_open(arg))
+        if (run_square(stirred, 3) != CFUT_OK)
+            return NULL;
+    return arg;
+}
+
+static void child_of_busy_parent(void)
+{
+    ck_assert_int_eq(run_square(stirred, 3), CFUT_FORKED);
+    ck_assert_int_eq(cfut_shutdown(stirred, CFUT_DRAIN), CFUT_FORKED);
+    if (CHILD_THREADS)
+        ck_assert_int_eq(run_square(pool_of(1), 3), CFUT_OK);
+}
+
+/* SEM 80 (test_hang_global_shutdown_lock): whatever lock is held at that moment */
+START_TEST(fork_while_threads_submit_hangs_nobody)
+{
+    pthread_t t[3];
+    struct gate stop;
+
+    gate_init(&stop);
+    stirred = test_pool();
+    for (int i = 0; i < 3; i++)
+        t[i] = thread_start(stir, &stop);
+    for (int i = 0; i < 30; i++)
+        ck_assert_int_eq(run_process(child_of_busy_parent), 0);
+    gate_open(&stop);
+    for (int i = 0; i < 3; i++) {
+        void *ok;
+
+        ck_assert_int_eq(pthread_join(t[i], &ok), 0);
+        ck_assert_ptr_nonnull(ok);
+    }
+    end_pool(stirred);
+    assert_no_child_left();
+}
+END_TEST
+
+static void *make_and_end_pools(void *arg)
+{
+    while (!gate_is_open(arg)) {
+        cfut_executor *ex = pool_of(1);
+
+        if (run_square(ex, 3) != CFUT_OK || cfut_shutdown(ex, CFUT_DRAIN) != CFUT_OK)
+            return NULL;
+    }
+    return arg;
+}
+
+static void child_makes_pool(void)
+{
+    cfut_executor *own = pool_of(1);
+
+    ck_assert_int_eq(cfut_executor_status(own), CFUT_OK);
+    if (CHILD_THREADS)
+        ck_assert_int_eq(run_square(own, 3), CFUT_OK);
+    end_pool(own);
+}
+
+/* SEM 80: creation and end of pools share a lock; a child finds it free */
+START_TEST(fork_while_pools_come_and_go_hangs_nobody)
+{
+    struct gate stop;
+    pthread_t t;
+    void *ok;
+
+    gate_init(&stop);
+    end_pool(test_pool());
+    t = thread_start(make_and_end_pools, &stop);
+    for (int i = 0; i < 30; i++)
+        ck_assert_int_eq(run_process(child_makes_pool), 0);
+    gate_open(&stop);
+    ck_assert_int_eq(pthread_join(t, &ok), 0);
+    ck_assert_ptr_nonnull(ok);
+}
+END_TEST
+
+/* Without ck_assert here: its lock would be taken in the child, too. */
+static void *make_first_pool(void *arg)
+{
+    gate_open(arg);
+    return cfut_shutdown(pool_of(1), CFUT_DRAIN) == CFUT_OK ? arg : NULL;
+}
+
+static void fork_beside_first_pool(void)
+{
+    struct gate begun;
+    void *ended_well;
+    pthread_t t;
+
+    gate_init(&begun);
+    t = thread_start(make_first_pool, &begun);
+    gate_wait(&begun);
+    ck_assert_int_eq(run_process(child_makes_pool), 0);
+    ck_assert_int_eq(pthread_join(t, &ended_well), 0);
+    ck_assert_ptr_nonnull(ended_well);
+}
+
+/* SEM 80: nor while the very first pool is being made, and with it the library
+   hooked into fork */
+START_TEST(fork_while_the_first_pool_is_made_hangs_nobody)
+{
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(run_process(fork_beside_first_pool), 0);
+}
+END_TEST
+
+/* ---- fork inside a task ---- */
+
+/* in: what the child does; out: its exit status */
+enum { CHILD_EXITS, CHILD_LEAVES_AT_ONCE, CHILD_RETURNS };
+
+static int fork_here(const int *what, int *out)
+{
+    cfut_executor *ex = cfut_current();
+    pid_t child = fork();
+
+    if (child == 0) {
+        leaks_unknown = 1;
+        if (run_square(ex, 3) != CFUT_FORKED)
+            _exit(50);
+        if (*what == CHILD_EXITS)
+            exit(21);
+        if (*what == CHILD_LEAVES_AT_ONCE)
+            _exit(21);
+        return CFUT_OK;
+    }
+    *out = end_of(child);
+    return CFUT_OK;
+}
+CFUT_TASK(fork_here, int, int);
+
+static int fork_in_task(int what)
+{
+    cfut_executor *ex = test_pool();
+    fork_here_future f;
+
+    fflush(NULL);
+    fork_here_submit(ex, &f, what);
+    ck_assert_int_eq(fork_here_result(&f), CFUT_OK);
+    ck_assert_int_eq(run_square(ex, 3), CFUT_OK);
+    end_pool(ex);
+    assert_no_child_left();
+    return f.out;
+}
+
+/* SEM 80 (test_process_fork_from_a_threadpool) */
+START_TEST(fork_in_task_whose_child_exits_does_not_hang)
+{
+    ck_assert_int_eq(fork_in_task(CHILD_EXITS), 21);
+}
+END_TEST
+
+/* SEM 80 */
+START_TEST(fork_in_task_whose_child_leaves_at_once_works)
+{
+    ck_assert_int_eq(fork_in_task(CHILD_LEAVES_AT_ONCE), 21);
+}
+END_TEST
+
+/* SEM 80: the child's only thread is the worker; its end is the child's */
+START_TEST(fork_in_task_whose_child_returns_from_the_task_ends_it)
+{
+    ck_assert_int_eq(fork_in_task(CHILD_RETURNS), 0);
+}
+END_TEST
+
+static void fork_in_callback(cfut_future *f, void *user)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        leaks_unknown = 1;
+        exit(cfut_result(f) == CFUT_OK && run_square(inherited.ex, 3) == CFUT_FORKED ? 22 : 1);
+    }
+    *(int *)user = end_of(child);
+}
+
+/* SEM 25, 80 */
+START_TEST(fork_in_callback_whose_child_exits_does_not_hang)
+{
+    struct busy_pool b;
+    square_future f;
+    int status = -1;
+
+    fflush(NULL);
+    inherited.ex = busy_pool_open(&b);
+    square_submit(b.ex, &f, 3);
+    cfut_on_done(&f.base, fork_in_callback, &status);
+    busy_pool_free_worker(&b);
+    ck_assert_int_eq(square_result(&f), CFUT_OK);
+    ck_assert_int_eq(status, 22);
+    end_pool(b.ex);
+}
+END_TEST
+
+/* ---- */
+
+static void fill(TCase *tc)
+{
+    tcase_add_checked_fixture(tc, share, NULL);
+    tcase_add_test(tc, exit_by_default_drains_the_pool);
+    tcase_add_test(tc, exit_with_pool_of_defaults_drains_it);
+    tcase_add_test(tc, exit_with_abandon_leaves_tasks_behind);
+    tcase_add_test(tc, exit_with_abandon_while_workers_are_busy_is_clean);
+    tcase_add_test(tc, exit_with_several_pools_drains_each_that_wants_it);
+    tcase_add_test(tc, exit_with_idle_closed_and_ended_pools_does_not_hang);
+    tcase_add_test(tc, exit_with_broken_pool_does_not_hang);
+    tcase_add_test(tc, exit_after_detach_drains_the_pool);
+    tcase_add_test(tc, exit_after_timed_out_shutdown_drains_the_pool);
+    tcase_add_test(tc, exit_waits_for_what_tasks_submit_meanwhile);
+    tcase_add_test(tc, submit_after_exit_began_is_refused_with_closed);
+    tcase_add_test(tc, submit_in_handler_before_the_librarys_is_drained);
+    tcase_add_test(tc, exit_in_task_ends_the_program);
+    tcase_add_test(tc, exit_in_task_of_one_worker_drains_the_queue);
+    tcase_add_test(tc, exit_in_task_drains_all_pools);
+    tcase_add_test(tc, exit_in_task_that_another_waits_for_does_not_hang);
+    tcase_add_test(tc, exit_in_callback_drains_the_queue);
+    tcase_add_test(tc, exit_in_task_of_pool_to_abandon_runs_nothing_more);
+    tcase_add_test(tc, exit_while_threads_wait_for_results_drains);
+    tcase_add_test(tc, submit_in_forked_child_is_refused_with_forked);
+    tcase_add_test(tc, result_in_forked_child_is_forked_unless_done);
+    tcase_add_test(tc, cancel_in_forked_child_is_false);
+    tcase_add_test(tc, shutdown_in_forked_child_is_forked);
+    tcase_add_test(tc, waits_in_forked_child_are_forked);
+    tcase_add_test(tc, questions_in_forked_child_are_answered);
+    tcase_add_test(tc, pool_ended_before_fork_is_closed_in_the_child);
+    tcase_add_test(tc, fork_while_threads_submit_hangs_nobody);
+    tcase_add_test(tc, fork_while_pools_come_and_go_hangs_nobody);
+    tcase_add_test(tc, fork_while_the_first_pool_is_made_hangs_nobody);
+    tcase_add_test(tc, fork_in_task_whose_child_exits_does_not_hang);
+    tcase_add_test(tc, fork_in_task_whose_child_leaves_at_once_works);
+    tcase_add_test(tc, fork_in_callback_whose_child_exits_does_not_hang);
+    if (CHILD_THREADS) {
+        tcase_add_test(tc, new_pool_in_forked_child_works);
+        tcase_add_test(tc, fork_in_forked_child_works);
+        tcase_add_test(tc, fork_in_task_whose_child_returns_from_the_task_ends_it);
+    }
+}
+
+int main(void) { return harness_main("exit_fork", fill); }

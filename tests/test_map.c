@@ -1,0 +1,1434 @@
+/* test_map.c: cfut_map and cfut_stream, SEMANTICS section 7. */
+#include <stdlib.h>
+
+/* Counts the library's allocations, so that a test can say there are none. */
+static int allocations;
+static void *counting_malloc(size_t n)
+{
+    __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED);
+    return malloc(n);
+}
+#define CFUT_MALLOC(n) counting_malloc(n)
+#define CFUT_FREE(p) free(p)
+
+#include "harness.h"
+#include "fixtures.h"
+
+static int allocations_now(void)
+{
+    return __atomic_load_n(&allocations, __ATOMIC_RELAXED);
+}
+
+/* At least two workers, for scenes in which one of them is stuck. */
+static cfut_executor *pool_of_two(void)
+{
+    return pool_of(test_workers() < 2 ? 2 : test_workers());
+}
+
+/* ---- map: results ---- */
+
+static int *numbers(int n)
+{
+    int *in = calloc((size_t)n, sizeof *in);
+
+    for (int i = 0; i < n; i++)
+        in[i] = i % 1000;
+    return in;
+}
+
+static void expect_squares(cfut_executor *ex, int n, const cfut_map_desc *desc)
+{
+    int *in = numbers(n), *out = calloc((size_t)n, sizeof *out);
+
+    ck_assert_int_eq(square_map_with(ex, in, out, (size_t)n, desc), CFUT_OK);
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(out[i], in[i] * in[i]);
+    free(in);
+    free(out);
+}
+
+/* SEM 50: results in the order of the input. */
+START_TEST(map_gives_results_in_input_order)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int n = 1; n < 70; n++)
+        expect_squares(pool, n, NULL);
+    expect_squares(pool, 100000, NULL);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 50: a million items. */
+START_TEST(map_over_a_million_items_ends)
+{
+    cfut_executor *pool = test_pool();
+
+    expect_squares(pool, 1000000, NULL);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 59: no items, whatever the arrays are. */
+START_TEST(map_over_nothing_is_ok)
+{
+    cfut_executor *pool = test_pool();
+
+    ck_assert_int_eq(square_map(pool, NULL, NULL, 0), CFUT_OK);
+    ck_assert_int_eq(cfut_map(pool, &square_task, NULL, NULL, 0,
+        &(cfut_map_desc){ .timeout = CFUT_MS(1), .caller_runs = true }), CFUT_OK);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int add_to(struct counter *const *c)
+{
+    counter_add(*c, 1);
+    return CFUT_OK;
+}
+CFUT_ACTION(add_to, struct counter *);
+
+/* SEM 52: CFUT_ACTION's map: each item runs once, without results. */
+START_TEST(map_of_an_action_runs_each_item_once)
+{
+    enum { N = 500 };
+    cfut_executor *pool = test_pool();
+    struct counter c[N], *in[N];
+
+    for (int i = 0; i < N; i++) {
+        counter_init(&c[i]);
+        in[i] = &c[i];
+    }
+    ck_assert_int_eq(add_to_map(pool, in, N), CFUT_OK);
+    ck_assert_int_eq(add_to_map_with(pool, in, N, &(cfut_map_desc){ .chunksize = 7 }), CFUT_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(counter_get(&c[i]), 2);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 50: on the executor that runs in the caller. */
+START_TEST(map_on_inline_executor_gives_all_results)
+{
+    expect_squares(cfut_inline_executor(), 300, NULL);
+    expect_squares(cfut_inline_executor(), 300,
+                   &(cfut_map_desc){ .chunksize = 9, .caller_runs = true });
+}
+END_TEST
+
+static int who(const int *i, pthread_t *thread)
+{
+    (void)i;
+    *thread = pthread_self();
+    return cfut_current() ? CFUT_OK : ENOENT;
+}
+CFUT_TASK(who, int, pthread_t);
+
+/* Law 4: an outside thread runs nothing unless it asks to. */
+START_TEST(map_from_outside_runs_in_workers_only)
+{
+    enum { N = 300 };
+    cfut_executor *pool = test_pool();
+    int in[N] = { 0 };
+    pthread_t out[N];
+
+    ck_assert_int_eq(who_map(pool, in, out, N), CFUT_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert(!pthread_equal(out[i], pthread_self()));
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- map: chunks ---- */
+
+/* SEM 57: the items of a chunk run in one worker. */
+START_TEST(map_with_chunksize_keeps_chunks_whole)
+{
+    enum { N = 1001 };
+    cfut_executor *pool = test_pool();
+    int in[N] = { 0 };
+    pthread_t out[N];
+
+    for (size_t chunk = 1; chunk < 40; chunk += 6) {
+        ck_assert_int_eq(who_map_with(pool, in, out, N,
+            &(cfut_map_desc){ .chunksize = chunk }), CFUT_OK);
+        for (size_t i = 0; i < N; i++)
+            ck_assert(pthread_equal(out[i], out[i - i % chunk]));
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 57: every size from one to more than there is. */
+START_TEST(map_with_any_chunksize_gives_all_results)
+{
+    static const size_t sizes[] = { 1, 2, 3, 64, 999, 1000, 1001, SIZE_MAX / 2, SIZE_MAX };
+    cfut_executor *pool = test_pool();
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        expect_squares(pool, 1000, &(cfut_map_desc){ .chunksize = sizes[i] });
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- map: failures ---- */
+
+static int odd_fails(const int *x, int *y)
+{
+    *y = *x;
+    return *x % 2 ? cfut_fail(*x, "%d is odd", *x) : CFUT_OK;
+}
+CFUT_TASK(odd_fails, int, int);
+
+/* SEM 53, rule D: it goes on after a failure and tells each item's status. */
+START_TEST(map_with_failing_items_goes_on_and_tells_each)
+{
+    enum { N = 1000 };
+    cfut_executor *pool = test_pool();
+    int in[N], out[N] = { 0 }, status[N];
+
+    for (int i = 0; i < N; i++)
+        in[i] = N - i;
+    memset(status, 0xA5, sizeof status);
+    ck_assert_int_eq(odd_fails_map_with(pool, in, out, N,
+        &(cfut_map_desc){ .status = status }), N - 1);
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(out[i], in[i]);
+        ck_assert_int_eq(status[i], in[i] % 2 ? in[i] : 0);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 53: the first failure in index order, not in time. */
+START_TEST(map_returns_first_failure_in_index_order)
+{
+    enum { N = 200 };
+    cfut_executor *pool = test_pool();
+    int in[N], out[N];
+
+    for (int first = 0; first < N; first += 13) {
+        for (int i = 0; i < N; i++)
+            in[i] = i < first ? 0 : 2 * i + 1;
+        ck_assert_int_eq(odd_fails_map(pool, in, out, N), 2 * first + 1);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 57: one failure does not fail the rest of its chunk. */
+START_TEST(map_with_failure_in_a_chunk_runs_the_rest_of_it)
+{
+    int in[6] = { 0, 3, 2, 4, 5, 6 }, out[6] = { 0 }, status[6];
+    cfut_executor *pool = test_pool();
+    cfut_map_desc desc = { .chunksize = 6, .status = status };
+
+    ck_assert_int_eq(odd_fails_map_with(pool, in, out, 6, &desc), 3);
+    for (int i = 0; i < 6; i++) {
+        ck_assert_int_eq(out[i], in[i]);
+        ck_assert_int_eq(status[i], in[i] % 2 ? in[i] : 0);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int hand_on(const int *status, int *out)
+{
+    *out = *status;
+    return *status;
+}
+CFUT_TASK(hand_on, int, int);
+
+/* SEM 18: an item's own time-out is not the map's. */
+START_TEST(map_with_item_that_returns_timeout_says_etimedout)
+{
+    int in[3] = { 0, CFUT_TIMEOUT, CFUT_CANCELLED }, out[3], status[3];
+    cfut_executor *pool = test_pool();
+
+    ck_assert_int_eq(hand_on_map_with(pool, in, out, 3,
+        &(cfut_map_desc){ .status = status }), ETIMEDOUT);
+    ck_assert_int_eq(status[0], CFUT_OK);
+    ck_assert_int_eq(status[1], ETIMEDOUT);
+    ck_assert_int_eq(status[2], CFUT_CANCELLED);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int leave_at_seven(const int *i, int *out)
+{
+    *out = *i;
+    if (*i == 7)
+        pthread_exit(NULL);
+    return CFUT_OK;
+}
+CFUT_TASK(leave_at_seven, int, int);
+
+/* SEM 20, 53: an item that ends its thread takes the rest of that thread's share
+   with it; the others run, and each status is told. */
+START_TEST(map_with_item_that_exits_its_thread_ends)
+{
+    enum { N = 60 };
+    cfut_executor *pool = test_pool();
+    int *in = numbers(N), out[N], status[N];
+
+    for (size_t chunk = 0; chunk <= 64; chunk = chunk * 4 + 1) {
+        cfut_map_desc desc = { .chunksize = chunk, .status = status };
+
+        memset(out, 0xA5, sizeof out);
+        memset(status, 0xA5, sizeof status);
+        ck_assert_int_eq(leave_at_seven_map_with(pool, in, out, N, &desc), CFUT_ABANDONED);
+        ck_assert_int_eq(status[7], CFUT_ABANDONED);
+        for (int i = 0; i < N; i++) {
+            ck_assert(status[i] == CFUT_OK || (i >= 7 && status[i] == CFUT_ABANDONED));
+            ck_assert(out[i] == i || status[i] == CFUT_ABANDONED);
+        }
+    }
+    free(in);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- map: mistakes and refusals ---- */
+
+/* NULL where an array is needed, and a product that no memory could hold. */
+START_TEST(map_with_bad_arguments_is_invalid)
+{
+    cfut_executor *pool = test_pool();
+    int in[4] = { 1, 2, 3, 4 }, out[4];
+
+    ck_assert_int_eq(square_map(pool, NULL, out, 4), CFUT_INVALID);
+    ck_assert_int_eq(square_map(pool, in, NULL, 4), CFUT_INVALID);
+    ck_assert_int_eq(cfut_map(pool, NULL, in, out, 4, NULL), CFUT_INVALID);
+    ck_assert_int_eq(square_map(NULL, in, out, 4), CFUT_INVALID);
+    ck_assert_int_eq(square_map(pool, in, out, SIZE_MAX), CFUT_INVALID);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static void expect_refusal(cfut_executor *ex, int reason, bool caller_runs)
+{
+    int in[5] = { 1, 2, 3, 4, 5 }, out[5], status[5] = { 0 };
+    cfut_map_desc desc = { .status = status, .caller_runs = caller_runs };
+
+    ck_assert_int_eq(square_map_with(ex, in, out, 5, &desc), reason);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(status[i], reason);
+}
+
+/* SEM 61: a refused submit is the status of all items. */
+START_TEST(map_on_closed_pool_is_refused)
+{
+    cfut_executor *pool = test_pool();
+
+    cfut_close(pool, CFUT_DRAIN);
+    expect_refusal(pool, CFUT_CLOSED, false);
+    cfut_shutdown(pool, CFUT_DRAIN);
+    expect_refusal(pool, CFUT_CLOSED, false);
+    expect_refusal(cfut_process_pool(NULL), CFUT_UNSUPPORTED, false);
+    expect_refusal(cfut_thread_pool(&(cfut_thread_pool_desc){ .max_workers = -1 }),
+                   CFUT_INVALID, false);
+}
+END_TEST
+
+/* ---- map: timeout ---- */
+
+struct lingerer { struct counter *started; int until_stopped; };
+
+/* Runs until it is asked to stop. */
+static int linger(const struct lingerer *l, int *out)
+{
+    counter_add(l->started, 1);
+    while (l->until_stopped && !cfut_stop_requested())
+        test_sleep(CFUT_US(200));
+    *out = 1;
+    return l->until_stopped ? EINTR : CFUT_OK;
+}
+CFUT_TASK(linger, struct lingerer, int);
+
+/* Maps linger over n items, of which the first quick ones return at once. */
+static int linger_map_timed(cfut_executor *pool, struct counter *started, int n, int quick,
+                            cfut_map_desc *desc)
+{
+    struct lingerer *in = calloc((size_t)n, sizeof *in);
+    int *out = calloc((size_t)n, sizeof *out), status;
+
+    counter_init(started);
+    for (int i = 0; i < n; i++)
+        in[i] = (struct lingerer){ started, i >= quick };
+    status = linger_map_with(pool, in, out, (size_t)n, desc);
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(out[i], desc->status[i] != CFUT_CANCELLED);
+    free(in);
+    free(out);
+    return status;
+}
+
+/* SEM 54, 55: what runs is asked to stop, what waits is cancelled. */
+START_TEST(map_when_time_runs_out_cancels_the_rest)
+{
+    enum { N = 200 };
+    cfut_executor *pool = test_pool();
+    struct counter started;
+    int status[N], stopped = 0;
+    cfut_map_desc desc = { .status = status, .timeout = test_time(CFUT_MS(150)) };
+
+    ck_assert_int_eq(linger_map_timed(pool, &started, N, 0, &desc), CFUT_TIMEOUT);
+    for (int i = 0; i < N; i++) {
+        ck_assert(status[i] == EINTR || status[i] == CFUT_CANCELLED);
+        stopped += status[i] == EINTR;
+    }
+    ck_assert_int_eq(stopped, counter_get(&started));
+    ck_assert_int_ge(stopped, 1);
+    ck_assert_int_le(stopped, test_workers());
+    expect_squares(pool, 1000, NULL);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 54: what was done before keeps its result. */
+START_TEST(map_when_time_runs_out_keeps_what_was_done)
+{
+    enum { N = 40, QUICK = 5 };
+    cfut_executor *pool = test_pool();
+    struct counter started;
+    int status[N];
+    cfut_map_desc desc = { .status = status, .timeout = test_time(CFUT_MS(50)) };
+
+    ck_assert_int_eq(linger_map_timed(pool, &started, N, QUICK, &desc), CFUT_TIMEOUT);
+    for (int i = 0; i < N; i++)
+        ck_assert(status[i] == CFUT_CANCELLED || status[i] == (i < QUICK ? CFUT_OK : EINTR));
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 55: a chunk is left where it is. */
+START_TEST(map_when_time_runs_out_inside_a_chunk_leaves_it)
+{
+    enum { N = 40 };
+    cfut_executor *pool = test_pool();
+    struct counter started;
+    int status[N];
+    cfut_map_desc desc = { .status = status, .timeout = test_time(CFUT_MS(100)), .chunksize = N };
+
+    ck_assert_int_eq(linger_map_timed(pool, &started, N, 0, &desc), CFUT_TIMEOUT);
+    ck_assert_int_eq(counter_get(&started), 1);
+    ck_assert_int_eq(status[0], EINTR);
+    for (int i = 1; i < N; i++)
+        ck_assert_int_eq(status[i], CFUT_CANCELLED);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 55: nothing has started: all is cancelled, while the workers stay busy. */
+START_TEST(map_when_time_runs_out_before_the_start_returns)
+{
+    enum { N = 30 };
+    cfut_executor *pool = test_pool();
+    struct counter started;
+    struct crew crew;
+    int status[N];
+    cfut_map_desc desc = { .status = status, .timeout = CFUT_MS(5) };
+
+    crew_block(&crew, pool, test_workers());
+    ck_assert_int_eq(linger_map_timed(pool, &started, N, 0, &desc), CFUT_TIMEOUT);
+    ck_assert_int_eq(counter_get(&started), 0);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(status[i], CFUT_CANCELLED);
+    crew_release(&crew);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 54: enough time: no sign of the limit. */
+START_TEST(map_within_its_time_is_ok)
+{
+    cfut_executor *pool = test_pool();
+
+    expect_squares(pool, 1000, &(cfut_map_desc){ .timeout = CFUT_SEC(100) });
+    expect_squares(pool, 1000, &(cfut_map_desc){ .timeout = CFUT_FOREVER });
+    expect_squares(pool, 1000, &(cfut_map_desc){ .timeout = CFUT_FOREVER - 1 });
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 54: the caller that takes part notices the time too. */
+START_TEST(map_whose_caller_runs_stops_when_time_runs_out)
+{
+    enum { N = 30 };
+    cfut_executor *pool = test_pool();
+    struct counter started;
+    struct crew crew;
+    int status[N];
+    cfut_map_desc desc = { .status = status, .timeout = CFUT_MS(20), .caller_runs = true };
+
+    crew_block(&crew, pool, test_workers());
+    ck_assert_int_eq(linger_map_timed(pool, &started, N, 0, &desc), CFUT_TIMEOUT);
+    ck_assert_int_le(counter_get(&started), 1);
+    crew_release(&crew);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- map: who runs what ---- */
+
+/* The caller alone does all when every worker is busy. */
+START_TEST(map_whose_caller_runs_needs_no_worker)
+{
+    enum { N = 400 };
+    cfut_executor *pool = test_pool();
+    struct crew crew;
+    int in[N] = { 0 };
+    pthread_t out[N];
+
+    crew_block(&crew, pool, test_workers());
+    for (int chunk = 0; chunk < 30; chunk += 7) {
+        cfut_map_desc desc = { .caller_runs = true, .chunksize = (size_t)chunk };
+        int status = who_map_with(pool, in, out, N, &desc);
+
+        ck_assert(status == CFUT_OK || status == ENOENT);
+        for (int i = 0; i < N; i++)
+            ck_assert(pthread_equal(out[i], pthread_self()));
+    }
+    crew_release(&crew);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* With free workers both take part, and nothing is run twice. */
+START_TEST(map_whose_caller_runs_gives_all_results)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int round = 0; round < 200; round++)
+        expect_squares(pool, 100, &(cfut_map_desc){ .caller_runs = true });
+    expect_squares(pool, 200000, &(cfut_map_desc){ .caller_runs = true });
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int spin_for(const int *us, int *out)
+{
+    cfut_ns end = test_now() + CFUT_US(*us);
+
+    while (test_now() < end) {}
+    *out = *us;
+    return CFUT_OK;
+}
+CFUT_TASK(spin_for, int, int);
+
+struct skew { struct counter *others; int slow, i, n, cost_us; };
+
+/* The slow item ends when all others have ended. */
+static int skewed(const struct skew *s, int *out)
+{
+    if (s->i == s->slow) {
+        counter_wait(s->others, s->n - 1);
+    } else {
+        spin_for(&s->cost_us, out);
+        counter_add(s->others, 1);
+    }
+    *out = s->i;
+    return CFUT_OK;
+}
+CFUT_TASK(skewed, struct skew, int);
+
+static void expect_skewed(cfut_executor *pool, int slow, int cost_us, bool caller_runs)
+{
+    enum { N = 100 };
+    struct counter others;
+    struct skew in[N];
+    int out[N];
+
+    counter_init(&others);
+    for (int i = 0; i < N; i++)
+        in[i] = (struct skew){ &others, slow, i, N, cost_us };
+    ck_assert_int_eq(skewed_map_with(pool, in, out, N,
+        &(cfut_map_desc){ .caller_runs = caller_runs }), CFUT_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(out[i], i);
+}
+
+/* SEM 50: one slow item holds up no other that is worth a look: none if it
+   comes first, or if the others take some microseconds. */
+START_TEST(map_with_one_slow_item_does_the_others_meanwhile)
+{
+    cfut_executor *pool = pool_of_two();
+
+    expect_skewed(pool, 0, 0, false);
+    for (int slow = 0; slow < 100; slow += 9) {
+        expect_skewed(pool, slow, 50, false);
+        expect_skewed(pool, slow, 0, true);
+    }
+    expect_skewed(pool, 99, 50, false);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 50: costs from nothing to a millisecond. */
+START_TEST(map_with_skewed_costs_gives_all_results)
+{
+    enum { N = 400 };
+    cfut_executor *pool = test_pool();
+    uint64_t seed = 7;
+    int in[N], out[N];
+
+    for (int i = 0; i < N; i++)
+        in[i] = next_random(&seed) % 16 ? 0 : (int)(next_random(&seed) % 1000);
+    ck_assert_int_eq(spin_for_map(pool, in, out, N), CFUT_OK);
+    ck_assert_mem_eq(in, out, sizeof in);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- map: inside tasks ---- */
+
+static int sum_squares(const int *n, long *sum)
+{
+    int in[200], out[200], status;
+
+    for (int i = 0; i < *n; i++)
+        in[i] = i;
+    status = square_map(cfut_current(), in, out, (size_t)*n);
+    *sum = 0;
+    for (int i = 0; i < *n; i++)
+        *sum += out[i];
+    return status;
+}
+CFUT_TASK(sum_squares, int, long);
+
+/* A map of maps. */
+static int sum_of_sums(const int *n, long *sum)
+{
+    int in[50];
+    long out[50];
+    int status;
+
+    for (int i = 0; i < *n; i++)
+        in[i] = 100 + i;
+    status = sum_squares_map(cfut_current(), in, out, (size_t)*n);
+    *sum = 0;
+    for (int i = 0; i < *n; i++)
+        *sum += out[i];
+    return status;
+}
+CFUT_TASK(sum_of_sums, int, long);
+
+static long expected_sum_of_sums(int n)
+{
+    long sum = 0;
+
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < 100 + i; k++)
+            sum += (long)k * k;
+    return sum;
+}
+
+static void expect_nested(cfut_executor *pool)
+{
+    enum { N = 12 };
+    int in[N];
+    long out[N];
+
+    for (int i = 0; i < N; i++)
+        in[i] = 1 + 4 * i;
+    ck_assert_int_eq(sum_of_sums_map(pool, in, out, N), CFUT_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(out[i], expected_sum_of_sums(in[i]));
+}
+
+/* SEM 81: three levels of maps with a single worker. */
+START_TEST(map_nested_with_one_worker_ends)
+{
+    cfut_executor *pool = pool_of(1);
+
+    expect_nested(pool);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: and with any number. */
+START_TEST(map_nested_in_a_pool_ends)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int i = 0; i < 5; i++)
+        expect_nested(pool);
+    expect_nested(cfut_inline_executor());
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+struct foreign { cfut_executor *pool; int n; };
+
+static int map_elsewhere(const struct foreign *in, long *sum)
+{
+    int numbers_in[100], out[100], status;
+
+    for (int i = 0; i < in->n; i++)
+        numbers_in[i] = i;
+    status = square_map(in->pool, numbers_in, out, (size_t)in->n);
+    *sum = 0;
+    for (int i = 0; i < in->n; i++)
+        *sum += out[i];
+    return status;
+}
+CFUT_TASK(map_elsewhere, struct foreign, long);
+
+/* SEM 39: a task of one pool maps on another. */
+START_TEST(map_on_another_pool_inside_a_task_ends)
+{
+    cfut_executor *pool = test_pool(), *other = test_pool();
+    map_elsewhere_future f[20];
+
+    for (int i = 0; i < 20; i++)
+        map_elsewhere_submit(pool, &f[i], (struct foreign){ other, 100 });
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(map_elsewhere_result(&f[i]), CFUT_OK);
+        ck_assert_int_eq(f[i].out, 99 * 100 * 199 / 6);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+    cfut_shutdown(other, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- map: the pool closes ---- */
+
+struct closer {
+    cfut_executor *pool;
+    struct counter *started;
+    struct gate *closed;
+    int how;
+};
+
+static int wait_closed(const struct closer *c, int *out)
+{
+    counter_add(c->started, 1);
+    gate_wait(c->closed);
+    *out = 1;
+    return CFUT_OK;
+}
+CFUT_TASK(wait_closed, struct closer, int);
+
+static void *closer_run(void *arg)
+{
+    struct closer *c = arg;
+
+    counter_wait(c->started, 1);
+    cfut_close(c->pool, c->how);
+    gate_open(c->closed);
+    return NULL;
+}
+
+/* Maps while another thread closes the pool; how many items have run. */
+static int map_while_closing(int how, int *status, int n)
+{
+    struct closer *in = calloc((size_t)n, sizeof *in), c;
+    int *out = calloc((size_t)n, sizeof *out), ran = 0;
+    struct counter started;
+    struct gate closed;
+    pthread_t thread;
+
+    counter_init(&started);
+    gate_init(&closed);
+    c = (struct closer){ test_pool(), &started, &closed, how };
+    for (int i = 0; i < n; i++)
+        in[i] = c;
+    thread = start_thread(closer_run, &c);
+    wait_closed_map_with(c.pool, in, out, (size_t)n, &(cfut_map_desc){ .status = status });
+    for (int i = 0; i < n; i++)
+        ran += out[i];
+    end_thread(thread);
+    cfut_shutdown(c.pool, how);
+    free(in);
+    free(out);
+    return ran;
+}
+
+/* SEM 66: a draining pool finishes the map. */
+START_TEST(map_under_way_when_the_pool_drains_ends_well)
+{
+    int status[100];
+
+    ck_assert_int_eq(map_while_closing(CFUT_DRAIN, status, 100), 100);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(status[i], CFUT_OK);
+}
+END_TEST
+
+/* SEM 53, 67: a cancelling close cancels the rest, and the map returns. */
+START_TEST(map_under_way_when_the_pool_cancels_ends)
+{
+    int status[100], ran, good = 0;
+
+    ran = map_while_closing(CFUT_CANCEL_PENDING, status, 100);
+    for (int i = 0; i < 100; i++) {
+        ck_assert(status[i] == CFUT_OK || status[i] == CFUT_CANCELLED || status[i] == CFUT_CLOSED);
+        good += status[i] == CFUT_OK;
+    }
+    ck_assert_int_eq(good, ran);
+    ck_assert_int_ge(ran, 1);
+}
+END_TEST
+
+/* ---- stream: the feed ---- */
+
+/* Counts up to end; with an error, instead of the item error_at. */
+struct feed {
+    int next, end, error_at, error, pulls;
+    pthread_t thread;
+};
+
+static struct feed feed_of(int end)
+{
+    return (struct feed){ .end = end, .error_at = -1, .thread = pthread_self() };
+}
+
+static int pull_int(void *user, void *in)
+{
+    struct feed *feed = user;
+
+    ck_assert(pthread_equal(feed->thread, pthread_self()));
+    feed->pulls++;
+    if (feed->next == feed->error_at)
+        return feed->error;
+    if (feed->next == feed->end)
+        return CFUT_END;
+    *(int *)in = feed->next++;
+    return CFUT_OK;
+}
+
+/* ---- stream: order ---- */
+
+/* SEM 50, 58: results in the order of the input. */
+START_TEST(stream_yields_in_input_order)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int size = 0; size < 40; size += 3) {
+        struct feed feed = feed_of(500);
+        cfut_stream *s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+                                          &(cfut_stream_desc){ .buffersize = size });
+
+        for (int i = 0; i < 500; i++) {
+            int out = -1;
+
+            ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+            ck_assert_int_eq(out, i * i);
+            ck_assert_uint_eq(cfut_stream_index(s), (size_t)i);
+        }
+        ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_END);
+        ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_END);
+        cfut_stream_close(s);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static struct gate first_may_end;
+
+/* Item 0 waits until the test lets it go. */
+static int first_waits(const int *i, int *out)
+{
+    if (*i == 0)
+        gate_wait(&first_may_end);
+    *out = *i;
+    return CFUT_OK;
+}
+CFUT_TASK(first_waits, int, int);
+
+/* SEM 43, 58: as completed: a slow item holds up none. */
+START_TEST(stream_as_completed_yields_a_slow_item_last)
+{
+    cfut_executor *pool = pool_of_two();
+    struct feed feed = feed_of(100);
+    bool seen[100] = { false };
+    cfut_stream *s;
+    int out;
+
+    gate_init(&first_may_end);
+    s = cfut_stream_open(pool, &first_waits_task, pull_int, &feed,
+                         &(cfut_stream_desc){ .buffersize = 4, .as_completed = true });
+    for (int i = 1; i < 100; i++) {
+        ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+        ck_assert(out > 0 && out < 100 && !seen[out]);
+        ck_assert_uint_eq(cfut_stream_index(s), (size_t)out);
+        seen[out] = true;
+    }
+    gate_open(&first_may_end);
+    ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+    ck_assert_int_eq(out, 0);
+    ck_assert_uint_eq(cfut_stream_index(s), 0);
+    ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_END);
+    cfut_stream_close(s);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 50, 54: in order a slow first item holds up the others' delivery, and
+   the time-out of a step loses nothing. */
+START_TEST(stream_in_order_waits_for_a_slow_item)
+{
+    cfut_executor *pool = pool_of_two();
+    struct feed feed = feed_of(50);
+    cfut_stream *s;
+    int out = -1;
+
+    gate_init(&first_may_end);
+    s = cfut_stream_open(pool, &first_waits_task, pull_int, &feed,
+                         &(cfut_stream_desc){ .buffersize = 6 });
+    ck_assert_int_eq(cfut_stream_next_timeout(s, &out, 0), CFUT_TIMEOUT);
+    ck_assert_int_eq(cfut_stream_next_timeout(s, &out, CFUT_MS(3)), CFUT_TIMEOUT);
+    ck_assert_int_eq(cfut_stream_next_timeout(s, &out, -1), CFUT_TIMEOUT);
+    ck_assert_int_eq(feed.pulls, 6);
+    ck_assert_int_eq(out, -1);
+    gate_open(&first_may_end);
+    for (int i = 0; i < 50; i++) {
+        ck_assert_int_eq(cfut_stream_next_timeout(s, &out, CFUT_FOREVER), CFUT_OK);
+        ck_assert_int_eq(out, i);
+    }
+    ck_assert_int_eq(cfut_stream_next_timeout(s, &out, 0), CFUT_END);
+    cfut_stream_close(s);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- stream: the buffer ---- */
+
+static void expect_pulls(cfut_executor *pool, int buffersize, int expected, bool as_completed)
+{
+    struct feed feed = feed_of(1000);
+    cfut_stream *s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+        &(cfut_stream_desc){ .buffersize = buffersize, .as_completed = as_completed });
+
+    ck_assert_int_eq(feed.pulls, expected);
+    for (int i = 1; i <= 100; i++) {
+        ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_OK);
+        ck_assert_int_eq(feed.pulls, expected + i);
+    }
+    cfut_stream_close(s);
+    ck_assert_int_eq(feed.pulls, expected + 100);
+}
+
+/* SEM 58: exactly buffersize before the first step, then one a step. */
+START_TEST(stream_fetches_exactly_buffersize)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int size = 1; size < 50; size += 4) {
+        expect_pulls(pool, size, size, false);
+        expect_pulls(pool, size, size, true);
+    }
+    expect_pulls(pool, 0, 2 * test_workers(), false);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int running_now, running_most;
+
+static int count_running(const int *i, int *out)
+{
+    int now = __atomic_add_fetch(&running_now, 1, __ATOMIC_SEQ_CST);
+    int most = __atomic_load_n(&running_most, __ATOMIC_SEQ_CST);
+
+    while (now > most && !__atomic_compare_exchange_n(&running_most, &most, now, false,
+                                                      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+    *out = *i;
+    __atomic_sub_fetch(&running_now, 1, __ATOMIC_SEQ_CST);
+    return CFUT_OK;
+}
+CFUT_TASK(count_running, int, int);
+
+/* SEM 58: never more than buffersize are under way. */
+START_TEST(stream_runs_at_most_buffersize_at_once)
+{
+    cfut_executor *pool = pool_of(8);
+
+    for (int size = 1; size <= 4; size++) {
+        struct feed feed = feed_of(2000);
+        cfut_stream *s;
+
+        running_most = 0;
+        s = cfut_stream_open(pool, &count_running_task, pull_int, &feed,
+            &(cfut_stream_desc){ .buffersize = size, .as_completed = size % 2 == 0 });
+        for (int i = 0; i < 2000; i++)
+            ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_OK);
+        cfut_stream_close(s);
+        ck_assert_int_le(running_most, size);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 58: endless input in constant memory: one allocation, at the opening. */
+START_TEST(stream_over_endless_input_allocates_once)
+{
+    cfut_executor *pool = test_pool();
+
+    expect_squares(pool, 100, NULL);
+    for (int mode = 0; mode < 2; mode++) {
+        struct feed feed = feed_of(-1);
+        int before = allocations_now();
+        cfut_stream *s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+            &(cfut_stream_desc){ .buffersize = 10, .as_completed = mode == 1 });
+
+        ck_assert_int_eq(allocations_now(), before + 1);
+        for (int i = 0; i < 40000; i++)
+            ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_OK);
+        ck_assert_int_eq(allocations_now(), before + 1);
+        cfut_stream_close(s);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 59: no input, and less input than the buffer holds. */
+START_TEST(stream_over_short_input_ends)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int n = 0; n < 5; n++) {
+        struct feed feed = feed_of(n);
+        cfut_stream *s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+                                          &(cfut_stream_desc){ .buffersize = 20 });
+        int out;
+
+        ck_assert_int_eq(feed.pulls, n + 1);
+        for (int i = 0; i < n; i++) {
+            ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+            ck_assert_int_eq(out, i * i);
+        }
+        ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_END);
+        ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_END);
+        ck_assert_int_eq(feed.pulls, n + 1);
+        cfut_stream_close(s);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- stream: several inputs ---- */
+
+struct pair { int a, b; };
+
+/* Python's map over two sequences: ends with the shorter one. */
+struct zip { const int *a, *b; size_t na, nb, i; };
+
+static int pull_pair(void *user, void *in)
+{
+    struct zip *z = user;
+
+    if (z->i == z->na || z->i == z->nb)
+        return CFUT_END;
+    *(struct pair *)in = (struct pair){ z->a[z->i], z->b[z->i] };
+    z->i++;
+    return CFUT_OK;
+}
+
+static int multiply(const struct pair *p, int *out)
+{
+    *out = p->a * p->b;
+    return CFUT_OK;
+}
+CFUT_TASK(multiply, struct pair, int);
+
+static void expect_zip(cfut_executor *pool, size_t na, size_t nb)
+{
+    static const int a[] = { 2, 3, 5, 7, 11, 13 }, b[] = { 1, 10, 100, 1000, 2, 4 };
+    struct zip zip = { a, b, na, nb, 0 };
+    cfut_stream *s = cfut_stream_open(pool, &multiply_task, pull_pair, &zip, NULL);
+    int out;
+
+    for (size_t i = 0; i < (na < nb ? na : nb); i++) {
+        ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+        ck_assert_int_eq(out, a[i] * b[i]);
+    }
+    ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_END);
+    cfut_stream_close(s);
+}
+
+/* SEM 51: several inputs of uneven length. */
+START_TEST(stream_over_two_arrays_stops_at_the_shortest)
+{
+    cfut_executor *pool = test_pool();
+
+    for (size_t na = 0; na <= 6; na += 2)
+        for (size_t nb = 0; nb <= 6; nb += 3)
+            expect_zip(pool, na, nb);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- stream: failures ---- */
+
+/* SEM 53: the stream goes on after a failed item, whose text and index it
+   tells, and whose result it does not deliver. */
+START_TEST(stream_goes_on_after_a_failed_item)
+{
+    cfut_executor *pool = test_pool();
+    struct feed feed = feed_of(200);
+    cfut_stream *s = cfut_stream_open(pool, &odd_fails_task, pull_int, &feed, NULL);
+    char text[40];
+
+    for (int i = 0; i < 200; i++) {
+        int out = -5;
+
+        ck_assert_int_eq(cfut_stream_next(s, &out), i % 2 ? i : 0);
+        ck_assert_int_eq(out, i % 2 ? -5 : i);
+        ck_assert_uint_eq(cfut_stream_index(s), (size_t)i);
+        if (i % 2) {
+            snprintf(text, sizeof text, "%d is odd", i);
+            ck_assert_str_eq(cfut_stream_error(s), text);
+        }
+    }
+    ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_END);
+    cfut_stream_close(s);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 53: text and index as completed. */
+START_TEST(stream_as_completed_tells_index_and_text_of_a_failed_item)
+{
+    cfut_executor *pool = test_pool();
+    struct feed feed = feed_of(100);
+    cfut_stream *s = cfut_stream_open(pool, &odd_fails_task, pull_int, &feed,
+                                      &(cfut_stream_desc){ .as_completed = true });
+    char text[40];
+
+    for (int i = 0; i < 100; i++) {
+        int status = cfut_stream_next(s, NULL), at = (int)cfut_stream_index(s);
+
+        ck_assert_int_eq(status, at % 2 ? at : 0);
+        snprintf(text, sizeof text, "%d is odd", at);
+        if (status)
+            ck_assert_str_eq(cfut_stream_error(s), text);
+    }
+    cfut_stream_close(s);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 58: an error of the input comes after the last item, and ends it. */
+START_TEST(stream_when_pull_fails_tells_it_after_the_last_item)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int at = 0; at < 30; at += 5) {
+        struct feed feed = feed_of(100);
+        cfut_stream *s;
+        int out;
+
+        feed.error_at = at;
+        feed.error = EIO;
+        s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+                             &(cfut_stream_desc){ .buffersize = 8 });
+        for (int i = 0; i < at; i++) {
+            ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+            ck_assert_int_eq(out, i * i);
+        }
+        ck_assert_int_eq(cfut_stream_next(s, &out), EIO);
+        ck_assert_int_ne(cfut_stream_next(s, &out), CFUT_OK);
+        ck_assert_int_eq(feed.pulls, at + 1);
+        cfut_stream_close(s);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static void expect_stream_refused(cfut_stream *s, int status)
+{
+    int out;
+
+    ck_assert_ptr_nonnull(s);
+    ck_assert_int_eq(cfut_stream_next(s, &out), status);
+    ck_assert_int_eq(cfut_stream_next_timeout(s, &out, 0), status);
+    cfut_stream_close(s);
+}
+
+/* SEM 58: a negative buffer size, and NULL for what is needed. */
+START_TEST(stream_with_bad_arguments_answers_invalid)
+{
+    cfut_executor *pool = test_pool();
+    struct feed feed = feed_of(10);
+
+    expect_stream_refused(cfut_stream_open(pool, &square_task, pull_int, &feed,
+        &(cfut_stream_desc){ .buffersize = -1 }), CFUT_INVALID);
+    expect_stream_refused(cfut_stream_open(pool, NULL, pull_int, &feed, NULL), CFUT_INVALID);
+    expect_stream_refused(cfut_stream_open(pool, &square_task, NULL, &feed, NULL), CFUT_INVALID);
+    expect_stream_refused(cfut_stream_open(NULL, &square_task, pull_int, &feed, NULL),
+                          CFUT_INVALID);
+    ck_assert_int_eq(cfut_stream_next(NULL, NULL), CFUT_INVALID);
+    ck_assert_int_eq(cfut_stream_next_timeout(NULL, NULL, 0), CFUT_INVALID);
+    cfut_stream_close(NULL);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 61: on a closed pool each item is refused. */
+START_TEST(stream_on_closed_pool_tells_it_for_each_item)
+{
+    cfut_executor *pool = test_pool();
+    struct feed feed = feed_of(10);
+    cfut_stream *s;
+
+    cfut_close(pool, CFUT_DRAIN);
+    s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+                         &(cfut_stream_desc){ .buffersize = 3 });
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_CLOSED);
+    ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_END);
+    cfut_stream_close(s);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- stream: leaving early ---- */
+
+static int stream_runs;
+
+static int count_run(const int *i, int *out)
+{
+    __atomic_add_fetch(&stream_runs, 1, __ATOMIC_SEQ_CST);
+    *out = *i;
+    return CFUT_OK;
+}
+CFUT_TASK(count_run, int, int);
+
+/* SEM 56: close cancels what has not started; the workers stay busy. */
+START_TEST(stream_closed_early_cancels_what_waits)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int mode = 0; mode < 2; mode++) {
+        struct feed feed = feed_of(100);
+        struct crew crew;
+        cfut_stream *s;
+
+        stream_runs = 0;
+        crew_block(&crew, pool, test_workers());
+        s = cfut_stream_open(pool, &count_run_task, pull_int, &feed,
+            &(cfut_stream_desc){ .buffersize = 9, .as_completed = mode == 1 });
+        cfut_stream_close(s);
+        crew_release(&crew);
+        expect_squares(pool, 100, NULL);
+        ck_assert_int_eq(stream_runs, 0);
+        ck_assert_int_eq(feed.pulls, 9);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+struct late_close { cfut_stream *s; thread_number number; };
+
+static void *late_close_run(void *arg)
+{
+    struct late_close *c = arg;
+
+    announce_thread(&c->number);
+    cfut_stream_close(c->s);
+    return NULL;
+}
+
+/* SEM 56: with drain what was submitted runs before close returns. */
+START_TEST(stream_closed_with_drain_runs_what_waits)
+{
+    cfut_executor *pool = test_pool();
+    struct feed feed = feed_of(100);
+    struct late_close c;
+    struct crew crew;
+    pthread_t thread;
+
+    atomic_store(&c.number, 0);
+    crew_block(&crew, pool, test_workers());
+    c.s = cfut_stream_open(pool, &count_run_task, pull_int, &feed,
+                           &(cfut_stream_desc){ .buffersize = 9, .drain = true });
+    thread = start_thread(late_close_run, &c);
+    await_asleep(&c.number);
+    crew_release(&crew);
+    end_thread(thread);
+    ck_assert_int_eq(stream_runs, 9);
+    ck_assert_int_eq(feed.pulls, 9);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 56: what runs is waited for; in and out are in the stream's memory. */
+START_TEST(stream_closed_early_waits_for_what_runs)
+{
+    cfut_executor *pool = pool_of(1);
+    struct feed feed = feed_of(100);
+    struct late_close c;
+    pthread_t thread;
+
+    gate_init(&first_may_end);
+    atomic_store(&c.number, 0);
+    c.s = cfut_stream_open(pool, &first_waits_task, pull_int, &feed,
+                           &(cfut_stream_desc){ .buffersize = 4 });
+    ck_assert_int_eq(cfut_stream_next_timeout(c.s, NULL, CFUT_MS(2)), CFUT_TIMEOUT);
+    thread = start_thread(late_close_run, &c);
+    await_asleep(&c.number);
+    gate_open(&first_may_end);
+    end_thread(thread);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 56: left at every point, many times. */
+START_TEST(stream_closed_at_any_point_leaves_a_usable_pool)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int round = 0; round < 500; round++) {
+        struct feed feed = feed_of(-1);
+        cfut_stream *s = cfut_stream_open(pool, &square_task, pull_int, &feed,
+            &(cfut_stream_desc){ .buffersize = 1 + round % 7, .as_completed = round % 2 == 1,
+                                 .drain = round % 3 == 0 });
+
+        for (int i = 0; i < round % 11; i++)
+            ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_OK);
+        cfut_stream_close(s);
+    }
+    expect_squares(pool, 1000, NULL);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- stream: where it runs ---- */
+
+struct stream_job { int n; bool as_completed; };
+
+static int stream_sum(const struct stream_job *job, long *sum)
+{
+    struct feed feed = feed_of(job->n);
+    cfut_stream *s = cfut_stream_open(cfut_current(), &square_task, pull_int, &feed,
+        &(cfut_stream_desc){ .buffersize = 5, .as_completed = job->as_completed });
+    int out, status;
+
+    *sum = 0;
+    while ((status = cfut_stream_next(s, &out)) == CFUT_OK)
+        *sum += out;
+    cfut_stream_close(s);
+    return status == CFUT_END ? CFUT_OK : status;
+}
+CFUT_TASK(stream_sum, struct stream_job, long);
+
+static void expect_stream_sums(cfut_executor *pool)
+{
+    stream_sum_future f[10];
+
+    for (int i = 0; i < 10; i++)
+        stream_sum_submit(pool, &f[i], (struct stream_job){ 100, i % 2 == 1 });
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(stream_sum_result(&f[i]), CFUT_OK);
+        ck_assert_int_eq(f[i].out, 99 * 100 * 199 / 6);
+    }
+}
+
+/* SEM 58, 81: a task streams through its own pool, with one worker too. */
+START_TEST(stream_inside_a_task_ends)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+
+    expect_stream_sums(one);
+    expect_stream_sums(pool);
+    expect_stream_sums(cfut_inline_executor());
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+struct counter_feed { struct counter *counter; int left; };
+
+static int pull_counter(void *user, void *in)
+{
+    struct counter_feed *feed = user;
+
+    if (feed->left-- == 0)
+        return CFUT_END;
+    *(struct counter **)in = feed->counter;
+    return CFUT_OK;
+}
+
+/* SEM 58: an action has no result to copy. */
+START_TEST(stream_of_an_action_runs_each_item)
+{
+    cfut_executor *pool = test_pool();
+    struct counter c;
+    struct counter_feed feed = { &c, 20 };
+    cfut_stream *s;
+    int untouched = 5;
+
+    counter_init(&c);
+    s = cfut_stream_open(pool, &add_to_task, pull_counter, &feed, NULL);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(cfut_stream_next(s, &untouched), CFUT_OK);
+    ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_END);
+    ck_assert_int_eq(counter_get(&c), 20);
+    ck_assert_int_eq(untouched, 5);
+    cfut_stream_close(s);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static void fill_map(TCase *tc)
+{
+    tcase_add_test(tc, map_gives_results_in_input_order);
+    tcase_add_test(tc, map_over_a_million_items_ends);
+    tcase_add_test(tc, map_over_nothing_is_ok);
+    tcase_add_test(tc, map_of_an_action_runs_each_item_once);
+    tcase_add_test(tc, map_on_inline_executor_gives_all_results);
+    tcase_add_test(tc, map_from_outside_runs_in_workers_only);
+    tcase_add_test(tc, map_with_chunksize_keeps_chunks_whole);
+    tcase_add_test(tc, map_with_any_chunksize_gives_all_results);
+    tcase_add_test(tc, map_with_failing_items_goes_on_and_tells_each);
+    tcase_add_test(tc, map_returns_first_failure_in_index_order);
+    tcase_add_test(tc, map_with_failure_in_a_chunk_runs_the_rest_of_it);
+    tcase_add_test(tc, map_with_item_that_returns_timeout_says_etimedout);
+    tcase_add_test(tc, map_with_item_that_exits_its_thread_ends);
+    tcase_add_test(tc, map_with_bad_arguments_is_invalid);
+    tcase_add_test(tc, map_on_closed_pool_is_refused);
+    tcase_add_test(tc, map_when_time_runs_out_cancels_the_rest);
+    tcase_add_test(tc, map_when_time_runs_out_keeps_what_was_done);
+    tcase_add_test(tc, map_when_time_runs_out_inside_a_chunk_leaves_it);
+    tcase_add_test(tc, map_when_time_runs_out_before_the_start_returns);
+    tcase_add_test(tc, map_within_its_time_is_ok);
+    tcase_add_test(tc, map_whose_caller_runs_stops_when_time_runs_out);
+    tcase_add_test(tc, map_whose_caller_runs_needs_no_worker);
+    tcase_add_test(tc, map_whose_caller_runs_gives_all_results);
+    tcase_add_test(tc, map_with_one_slow_item_does_the_others_meanwhile);
+    tcase_add_test(tc, map_with_skewed_costs_gives_all_results);
+    tcase_add_test(tc, map_nested_with_one_worker_ends);
+    tcase_add_test(tc, map_nested_in_a_pool_ends);
+    tcase_add_test(tc, map_on_another_pool_inside_a_task_ends);
+    tcase_add_test(tc, map_under_way_when_the_pool_drains_ends_well);
+    tcase_add_test(tc, map_under_way_when_the_pool_cancels_ends);
+}
+
+static void fill(TCase *tc)
+{
+    fill_map(tc);
+    tcase_add_test(tc, stream_yields_in_input_order);
+    tcase_add_test(tc, stream_as_completed_yields_a_slow_item_last);
+    tcase_add_test(tc, stream_in_order_waits_for_a_slow_item);
+    tcase_add_test(tc, stream_fetches_exactly_buffersize);
+    tcase_add_test(tc, stream_runs_at_most_buffersize_at_once);
+    tcase_add_test(tc, stream_over_endless_input_allocates_once);
+    tcase_add_test(tc, stream_over_short_input_ends);
+    tcase_add_test(tc, stream_over_two_arrays_stops_at_the_shortest);
+    tcase_add_test(tc, stream_goes_on_after_a_failed_item);
+    tcase_add_test(tc, stream_as_completed_tells_index_and_text_of_a_failed_item);
+    tcase_add_test(tc, stream_when_pull_fails_tells_it_after_the_last_item);
+    tcase_add_test(tc, stream_with_bad_arguments_answers_invalid);
+    tcase_add_test(tc, stream_on_closed_pool_tells_it_for_each_item);
+    tcase_add_test(tc, stream_closed_early_cancels_what_waits);
+    tcase_add_test(tc, stream_closed_with_drain_runs_what_waits);
+    tcase_add_test(tc, stream_closed_early_waits_for_what_runs);
+    tcase_add_test(tc, stream_closed_at_any_point_leaves_a_usable_pool);
+    tcase_add_test(tc, stream_inside_a_task_ends);
+    tcase_add_test(tc, stream_of_an_action_runs_each_item);
+}
+
+int main(void)
+{
+    return harness_main("map", fill);
+}

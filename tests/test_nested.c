@@ -1,0 +1,1309 @@
+/* test_nested.c: law 4: waiting inside tasks never deadlocks by itself; a true
+   circle is answered with CFUT_DEADLOCK, and nothing else is. SEM 81. */
+#include "harness.h"
+#include "fixtures.h"
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#endif
+
+/* How deep tasks nest: the thread sanitizer knows 65536 frames at most, and
+   the address sanitizer's are large. */
+#if defined(UNDER_TSAN)
+enum { DEEP = 4000 };
+#elif defined(UNDER_ASAN)
+enum { DEEP = 30000 };
+#else
+enum { DEEP = 100000 };
+#endif
+static const size_t deep_stack = (size_t)1 << 30;
+
+static cfut_executor *pool_with_stack(int workers, size_t stack)
+{
+    return cfut_thread_pool(&(cfut_thread_pool_desc){ .max_workers = workers,
+                                                      .stack_size = stack });
+}
+
+/* ---- recursion by submit and result ---- */
+
+static int fib(const int *n, int *out);
+CFUT_TASK(fib, int, int);
+
+static int fib(const int *n, int *out)
+{
+    fib_future a, b;
+    int status;
+
+    if (*n < 2) {
+        *out = *n;
+        return CFUT_OK;
+    }
+    fib_submit(cfut_current(), &a, *n - 1);
+    fib_submit(cfut_current(), &b, *n - 2);
+    status = fib_result(&a);
+    if (status == CFUT_OK)
+        status = fib_result(&b);
+    if (status != CFUT_OK)
+        cfut_reclaim((cfut_future *[]){ &a.base, &b.base }, 2);
+    *out = a.out + b.out;
+    return status;
+}
+
+/* The same, waiting in the four other ways. */
+static int fib_wait(const int *n, int *out);
+CFUT_TASK(fib_wait, int, int);
+
+static int wait_in_turn(cfut_future **fs, size_t n, int way)
+{
+    cfut_iter it;
+
+    if (way < 3) {
+        ptrdiff_t k = 0;
+
+        for (size_t seen = 0; seen < n && k >= 0; seen += (size_t)(k > 0 ? k : 0))
+            k = cfut_wait(fs + seen, n - seen, way, CFUT_FOREVER);
+        return k < 0 ? (int)k : CFUT_OK;
+    }
+    cfut_as_completed(&it, fs, n, CFUT_FOREVER);
+    while (cfut_next(&it)) {}
+    return it.status;
+}
+
+static int fib_wait(const int *n, int *out)
+{
+    fib_wait_future f[2];
+    cfut_future *fs[2];
+    int status;
+
+    if (*n < 2) {
+        *out = *n;
+        return CFUT_OK;
+    }
+    for (int i = 0; i < 2; i++)
+        fs[i] = fib_wait_submit(cfut_current(), &f[i], *n - 1 - i);
+    status = wait_in_turn(fs, 2, *n % 4);
+    *out = f[0].out + f[1].out;
+    return status;
+}
+
+static void expect_fib(cfut_executor *pool)
+{
+    fib_future a;
+    fib_wait_future b;
+
+    fib_submit(pool, &a, 15);
+    fib_wait_submit(pool, &b, 15);
+    ck_assert_int_eq(fib_result(&a), CFUT_OK);
+    ck_assert_int_eq(a.out, 610);
+    ck_assert_int_eq(fib_wait_result(&b), CFUT_OK);
+    ck_assert_int_eq(b.out, 610);
+}
+
+/* SEM 81: one worker is enough for any nesting. */
+START_TEST(nested_recursion_with_one_worker_ends)
+{
+    cfut_executor *pool = pool_of(1);
+
+    expect_fib(pool);
+    ck_assert_uint_eq(cfut_executor_workers(pool), 1);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: and any number. */
+START_TEST(nested_recursion_in_a_pool_ends)
+{
+    cfut_executor *pool = test_pool();
+
+    for (int i = 0; i < 10; i++)
+        expect_fib(pool);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* The inline executor runs each at its submit. */
+START_TEST(nested_recursion_inline_ends)
+{
+    expect_fib(cfut_inline_executor());
+}
+END_TEST
+
+/* ---- each way of waiting, one worker ---- */
+
+struct way { int when, n; bool shuffled; };
+
+/* Submits n and waits for them in one of four ways. */
+static int wait_for_children(const struct way *way, int *out)
+{
+    square_future f[32];
+    cfut_future *fs[32];
+    size_t order[32];
+    int status;
+
+    shuffle(order, (size_t)way->n, 5);
+    for (int i = 0; i < way->n; i++) {
+        cfut_future *one = square_submit(cfut_current(), &f[i], i);
+
+        fs[way->shuffled ? order[i] : (size_t)i] = one;
+    }
+    status = wait_in_turn(fs, (size_t)way->n, way->when);
+    *out = 0;
+    for (int i = 0; i < way->n; i++)
+        *out += f[i].out;
+    return status;
+}
+CFUT_TASK(wait_for_children, struct way, int);
+
+/* SEM 35, 36, 81: result, the three modes of wait, as_completed. */
+START_TEST(nested_waits_of_each_kind_with_one_worker_end)
+{
+    cfut_executor *pool = pool_of(1);
+
+    for (int when = 0; when < 4; when++)
+        for (int n = 1; n <= 32; n++) {
+            struct way way = { when, n, n % 2 == 0 };
+            wait_for_children_future f;
+
+            wait_for_children_submit(pool, &f, way);
+            ck_assert_int_eq(wait_for_children_result(&f), CFUT_OK);
+            ck_assert_int_eq(f.out, (n - 1) * n * (2 * n - 1) / 6);
+        }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int wait_first_of_many(const int *n, int *done)
+{
+    square_future f[32];
+    cfut_future *fs[32];
+    ptrdiff_t k;
+
+    for (int i = 0; i < *n; i++)
+        fs[i] = square_submit(cfut_current(), &f[i], i);
+    k = cfut_wait(fs, (size_t)*n, CFUT_FIRST_COMPLETED, CFUT_FOREVER);
+    *done = (int)k;
+    cfut_reclaim(fs, (size_t)*n);
+    return k >= 1 ? CFUT_OK : EIO;
+}
+CFUT_TASK(wait_first_of_many, int, int);
+
+/* SEM 35, 81: the first of several children, all of them queued. */
+START_TEST(nested_wait_for_the_first_with_one_worker_ends)
+{
+    cfut_executor *pool = pool_of(1);
+    wait_first_of_many_future f;
+
+    for (int n = 1; n <= 32; n++) {
+        wait_first_of_many_submit(pool, &f, n);
+        ck_assert_int_eq(wait_first_of_many_result(&f), CFUT_OK);
+        ck_assert_int_ge(f.out, 1);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+struct errand { cfut_future *f; int answer; };
+
+static int wait_for_stranger(struct errand *const *errand, int *out)
+{
+    (*errand)->answer = cfut_result((*errand)->f);
+    *out = 0;
+    return CFUT_OK;
+}
+CFUT_TASK(wait_for_stranger, struct errand *, int);
+
+/* SEM 81: a task waits for one that an outsider queued behind it. */
+START_TEST(nested_wait_for_a_task_queued_by_an_outsider_ends)
+{
+    cfut_executor *pool = pool_of(1);
+    wait_for_stranger_future f;
+    square_future behind[100];
+    struct errand errand = { &behind[50].base, -1 };
+    struct crew crew;
+
+    crew_block(&crew, pool, 1);
+    wait_for_stranger_submit(pool, &f, &errand);
+    for (int i = 0; i < 100; i++)
+        square_submit(pool, &behind[i], i);
+    crew_release(&crew);
+    ck_assert_int_eq(wait_for_stranger_result(&f), CFUT_OK);
+    ck_assert_int_eq(errand.answer, CFUT_OK);
+    ck_assert_int_eq(behind[50].out, 2500);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(square_result(&behind[i]), CFUT_OK);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int unrelated_runs;
+
+static int unrelated(const int *in, int *out)
+{
+    *out = *in;
+    __atomic_add_fetch(&unrelated_runs, 1, __ATOMIC_SEQ_CST);
+    return CFUT_OK;
+}
+CFUT_TASK(unrelated, int, int);
+
+/* Counts the strangers that ran during its wait. */
+static int wait_among_strangers(const int *in, int *out)
+{
+    square_future child;
+    int before = __atomic_load_n(&unrelated_runs, __ATOMIC_SEQ_CST);
+
+    square_submit(cfut_current(), &child, *in);
+    if (square_result(&child) != CFUT_OK)
+        return EIO;
+    *out = __atomic_load_n(&unrelated_runs, __ATOMIC_SEQ_CST) - before;
+    return CFUT_OK;
+}
+CFUT_TASK(wait_among_strangers, int, int);
+
+/* Law 4: a waiting worker runs what it waits for, and nothing else. */
+START_TEST(nested_wait_runs_no_unrelated_task)
+{
+    cfut_executor *pool = pool_of(1);
+    wait_among_strangers_future f;
+    unrelated_future others[50];
+    struct crew crew;
+
+    crew_block(&crew, pool, 1);
+    wait_among_strangers_submit(pool, &f, 4);
+    for (int i = 0; i < 50; i++)
+        unrelated_submit(pool, &others[i], i);
+    crew_release(&crew);
+    ck_assert_int_eq(wait_among_strangers_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 0);
+    cfut_shutdown(pool, CFUT_DRAIN);
+    ck_assert_int_eq(unrelated_runs, 50);
+}
+END_TEST
+
+/* ---- timed waits only sleep ---- */
+
+static int wait_timed(const int *in, int *out)
+{
+    square_future child;
+    cfut_future *fs[1];
+    cfut_iter it;
+
+    fs[0] = square_submit(cfut_current(), &child, *in);
+    *out = 0;
+    *out += square_result_timeout(&child, CFUT_MS(2)) == CFUT_TIMEOUT;
+    *out += cfut_wait(fs, 1, CFUT_ALL_COMPLETED, CFUT_MS(2)) == 0;
+    cfut_as_completed(&it, fs, 1, CFUT_MS(2));
+    *out += cfut_next(&it) == NULL && it.status == CFUT_TIMEOUT;
+    *out += square_result_timeout(&child, 0) == CFUT_TIMEOUT;
+    return square_result(&child);
+}
+CFUT_TASK(wait_timed, int, int);
+
+/* SEM 13, 81: with one worker a timed wait for a child times out. */
+START_TEST(nested_timed_wait_with_one_worker_only_sleeps)
+{
+    cfut_executor *pool = pool_of(1);
+    wait_timed_future f;
+
+    wait_timed_submit(pool, &f, 3);
+    ck_assert_int_eq(wait_timed_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 4);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- fork and join ---- */
+
+static int fork_fib(const int *n, int *out);
+CFUT_TASK(fork_fib, int, int);
+
+static int fork_fib(const int *n, int *out)
+{
+    int rest = *n - 2, status, status_rest;
+    fork_fib_future a;
+    int b = 0;
+
+    if (*n < 2) {
+        *out = *n;
+        return CFUT_OK;
+    }
+    fork_fib_fork(&a, *n - 1);
+    status_rest = fork_fib(&rest, &b);
+    status = fork_fib_join(&a);
+    *out = a.out + b;
+    return status ? status : status_rest;
+}
+
+static void expect_fork_fib(cfut_executor *pool, int n, int expected)
+{
+    fork_fib_future f;
+
+    fork_fib_submit(pool, &f, n);
+    ck_assert_int_eq(fork_fib_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, expected);
+}
+
+/* The fast path, with one worker, several, and inline. */
+START_TEST(fork_join_recursion_ends)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+
+    expect_fork_fib(one, 20, 6765);
+    for (int i = 0; i < 5; i++)
+        expect_fork_fib(pool, 22, 17711);
+    expect_fork_fib(cfut_inline_executor(), 18, 2584);
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int who_am_i(cfut_future *const *self, pthread_t *thread)
+{
+    *thread = pthread_self();
+    return cfut_current_future() == *self ? CFUT_OK : EIO;
+}
+CFUT_TASK(who_am_i, cfut_future *, pthread_t);
+
+/* Outside a worker it runs at the join, in the caller, as its own future. */
+START_TEST(fork_outside_a_worker_runs_at_the_join)
+{
+    who_am_i_future f, g;
+
+    who_am_i_fork(&f, &f.base);
+    who_am_i_fork(&g, &g.base);
+    ck_assert_int_eq(who_am_i_join(&g), CFUT_OK);
+    ck_assert_int_eq(who_am_i_join(&f), CFUT_OK);
+    ck_assert(pthread_equal(f.out, pthread_self()));
+    ck_assert(pthread_equal(g.out, pthread_self()));
+    ck_assert_ptr_null(cfut_current_future());
+}
+END_TEST
+
+static int fork_many(const int *n, int *out)
+{
+    who_am_i_future f[64];
+    cfut_future *self = cfut_current_future();
+    int bad = 0;
+
+    for (int i = 0; i < *n; i++)
+        who_am_i_fork(&f[i], &f[i].base);
+    for (int i = *n - 1; i >= 0; i--)
+        bad += who_am_i_join(&f[i]) != CFUT_OK;
+    *out = bad;
+    return cfut_current_future() == self ? CFUT_OK : EIO;
+}
+CFUT_TASK(fork_many, int, int);
+
+/* Many forked in a row; each is its own current future. */
+START_TEST(fork_of_many_then_join_in_reverse_ends)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    fork_many_future f[200];
+
+    for (int i = 0; i < 200; i++)
+        fork_many_submit(i % 2 ? one : pool, &f[i], i % 65);
+    for (int i = 0; i < 200; i++) {
+        ck_assert_int_eq(fork_many_result(&f[i]), CFUT_OK);
+        ck_assert_int_eq(f[i].out, 0);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int fork_a_failure(const int *code, int *out)
+{
+    fail_with_future f;
+    int status;
+
+    fail_with_fork(&f, *code);
+    status = fail_with_join(&f);
+    *out = strcmp(cfut_error(&f.base), "failed with 5") == 0;
+    return status;
+}
+CFUT_TASK(fork_a_failure, int, int);
+
+/* The forked task's status and text. */
+START_TEST(join_returns_the_forked_tasks_status)
+{
+    cfut_executor *pool = test_pool();
+    fork_a_failure_future f;
+
+    for (int i = 0; i < 200; i++) {
+        fork_a_failure_submit(pool, &f, 5);
+        ck_assert_int_eq(fork_a_failure_result(&f), 5);
+        ck_assert_int_eq(f.out, 1);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+struct late_fork { struct gate started, closed; int status; };
+
+static int fork_after_close(struct late_fork *const *in, int *out)
+{
+    square_future f;
+
+    gate_open(&(*in)->started);
+    gate_wait(&(*in)->closed);
+    square_fork(&f, 9);
+    (*in)->status = square_join(&f);
+    *out = (*in)->status == CFUT_OK ? f.out : 0;
+    return CFUT_OK;
+}
+CFUT_TASK(fork_after_close, struct late_fork *, int);
+
+static void expect_late_fork(int how)
+{
+    cfut_executor *pool = test_pool();
+    struct late_fork late;
+    fork_after_close_future f;
+
+    gate_init(&late.started);
+    gate_init(&late.closed);
+    fork_after_close_submit(pool, &f, &late);
+    gate_wait(&late.started);
+    cfut_close(pool, how);
+    gate_open(&late.closed);
+    ck_assert_int_eq(fork_after_close_result(&f), CFUT_OK);
+    ck_assert(late.status == CFUT_OK || (how != CFUT_DRAIN && late.status == CFUT_CANCELLED));
+    ck_assert_int_eq(f.out, late.status == CFUT_OK ? 81 : 0);
+    cfut_shutdown(pool, how);
+}
+
+/* In a closed pool it runs at the join at the latest. */
+START_TEST(fork_in_a_closed_pool_still_joins)
+{
+    expect_late_fork(CFUT_DRAIN);
+    expect_late_fork(CFUT_CANCEL_PENDING);
+}
+END_TEST
+
+static int mixed(const int *n, int *out);
+CFUT_TASK(mixed, int, int);
+
+/* Forks one half, submits the other, waits in between. */
+static int mixed(const int *n, int *out)
+{
+    mixed_future a, b;
+    int status;
+
+    *out = 1;
+    if (*n == 0)
+        return CFUT_OK;
+    mixed_fork(&a, *n - 1);
+    mixed_submit(cfut_current(), &b, *n - 1);
+    status = mixed_result(&b);
+    status |= mixed_join(&a);
+    *out = a.out + b.out;
+    return status;
+}
+
+/* Both kinds of nesting in one task. */
+START_TEST(fork_and_submit_mixed_end)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    mixed_future f;
+
+    mixed_submit(one, &f, 11);
+    ck_assert_int_eq(mixed_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 1 << 11);
+    for (int i = 0; i < 10; i++) {
+        mixed_submit(pool, &f, 11);
+        ck_assert_int_eq(mixed_result(&f), CFUT_OK);
+        ck_assert_int_eq(f.out, 1 << 11);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- deep chains ---- */
+
+struct chain { struct step_future *f; int n; };
+struct step_in { struct chain *chain; int i; };
+
+static int step(const struct step_in *in, int *out);
+CFUT_TASK(step, struct step_in, int);
+
+/* Waits for its successor. */
+static int step(const struct step_in *in, int *out)
+{
+    step_future *next = in->chain->f + in->i + 1;
+    int status;
+
+    *out = 1;
+    if (in->i + 1 == in->chain->n)
+        return CFUT_OK;
+    status = step_result(next);
+    *out = next->out + 1;
+    return status;
+}
+
+/* Queues the whole chain behind busy workers, first or last step first. */
+static void expect_chain(cfut_executor *pool, int workers, int n, bool last_first)
+{
+    struct chain chain = { calloc((size_t)n, sizeof *chain.f), n };
+    struct crew crew;
+
+    crew_block(&crew, pool, workers);
+    for (int k = 0; k < n; k++) {
+        int i = last_first ? n - 1 - k : k;
+
+        step_submit(pool, &chain.f[i], (struct step_in){ &chain, i });
+    }
+    crew_release(&crew);
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(step_result(&chain.f[i]), CFUT_OK);
+        ck_assert_int_eq(chain.f[i].out, n - i);
+    }
+    free(chain.f);
+}
+
+/* SEM 81: each waits for one queued behind it: one stack for all of them. */
+START_TEST(nested_chain_of_great_depth_ends)
+{
+    cfut_executor *pool = pool_with_stack(1, deep_stack);
+
+    expect_chain(pool, 1, DEEP, false);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: the same shared by several workers. */
+START_TEST(nested_chain_of_great_depth_in_a_pool_ends)
+{
+    int workers = test_workers() < 4 ? test_workers() : 4;
+    cfut_executor *pool = pool_with_stack(workers, deep_stack);
+
+    expect_chain(pool, workers, DEEP, false);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: those waited for come first: the smallest stack does. */
+START_TEST(nested_chain_queued_last_first_needs_little_stack)
+{
+    cfut_executor *pool = pool_with_stack(test_workers(), 64 * 1024);
+
+    expect_chain(pool, test_workers(), 100000, true);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int descend(const int *n, int *out);
+CFUT_TASK(descend, int, int);
+
+static int descend(const int *n, int *out)
+{
+    descend_future f;
+    int status = CFUT_OK;
+
+    *out = 0;
+    if (*n > 0) {
+        descend_submit(cfut_current(), &f, *n - 1);
+        status = *n % 3 ? descend_result(&f)
+                        : wait_in_turn((cfut_future *[]){ &f.base }, 1, *n % 4);
+        *out = f.out + 1;
+    }
+    return status;
+}
+
+/* SEM 81: each submits and waits for the next, to a great depth. */
+START_TEST(nested_descent_to_great_depth_ends)
+{
+    cfut_executor *pool = pool_with_stack(1, deep_stack);
+    descend_future f;
+
+    descend_submit(pool, &f, DEEP / 4);
+    ck_assert_int_eq(descend_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, DEEP / 4);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- circles ---- */
+
+static int wait_self(const int *way, int *out)
+{
+    cfut_future *self = cfut_current_future();
+
+    *out = 1;
+    if (*way < 0)
+        return cfut_result(self);
+    return wait_in_turn(&self, 1, *way);
+}
+CFUT_TASK(wait_self, int, int);
+
+static void expect_text(cfut_future *f, const char *name)
+{
+    ck_assert_msg(strstr(cfut_error(f), name) != NULL, "'%s' is not in '%s'", name, cfut_error(f));
+}
+
+/* SEM 81: a task that waits for itself, in each way that is followed. */
+START_TEST(deadlock_when_waiting_for_oneself_is_told)
+{
+    static const int ways[] = { -1, CFUT_ALL_COMPLETED, 3 };
+    cfut_executor *pool = test_pool();
+    wait_self_future f;
+
+    for (int i = 0; i < 3; i++) {
+        wait_self_submit(pool, &f, ways[i]);
+        ck_assert_int_eq(wait_self_result(&f), CFUT_DEADLOCK);
+        ck_assert(!cfut_cancelled(&f.base));
+        expect_text(&f.base, "wait_self");
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* A task of a circle: comes to its wait when the gate is open. */
+struct ring {
+    cfut_future *next;
+    struct gate *go;
+    struct counter *arrived;
+    thread_number *number;
+};
+
+static int go_round(const struct ring *r, int *closed_it)
+{
+    int status;
+
+    counter_add(r->arrived, 1);
+    if (r->go)
+        gate_wait(r->go);
+    if (r->number)
+        announce_thread(r->number);
+    status = cfut_result(r->next);
+    *closed_it = status == CFUT_DEADLOCK && !cfut_done(r->next);
+    return status;
+}
+
+static int ring_a(const struct ring *r, int *out) { return go_round(r, out); }
+static int ring_b(const struct ring *r, int *out) { return go_round(r, out); }
+static int ring_c(const struct ring *r, int *out) { return go_round(r, out); }
+CFUT_TASK(ring_a, struct ring, int);
+CFUT_TASK(ring_b, struct ring, int);
+CFUT_TASK(ring_c, struct ring, int);
+
+/* The one that closed the circle names the tasks, the others hand it on. */
+static void expect_circle(cfut_future **fs, const int *const *closed, int n)
+{
+    static const char *const names[] = { "ring_a", "ring_b", "ring_c" };
+    int closers = 0;
+
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(cfut_result(fs[i]), CFUT_DEADLOCK);
+        closers += *closed[i];
+        for (int k = 0; *closed[i] && k < n; k++)
+            expect_text(fs[i], names[k]);
+    }
+    ck_assert_int_eq(closers, 1);
+}
+
+static void expect_mutual(cfut_executor *one, cfut_executor *two, bool both_run)
+{
+    struct counter arrived;
+    struct gate go;
+    ring_a_future a;
+    ring_b_future b;
+
+    counter_init(&arrived);
+    gate_init(&go);
+    ring_a_submit(one, &a, (struct ring){ &b.base, &go, &arrived, NULL });
+    ring_b_submit(two, &b, (struct ring){ &a.base, &go, &arrived, NULL });
+    counter_wait(&arrived, both_run ? 2 : 1);
+    gate_open(&go);
+    expect_circle((cfut_future *[]){ &a.base, &b.base },
+                  (const int *const []){ &a.out, &b.out }, 2);
+}
+
+/* SEM 81: in one pool, where the second is queued and run by the first. */
+START_TEST(deadlock_of_two_tasks_in_one_worker_is_told)
+{
+    cfut_executor *pool = pool_of(1);
+
+    expect_mutual(pool, pool, false);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: two workers, two pools, many times. */
+START_TEST(deadlock_of_two_tasks_in_two_workers_is_told)
+{
+    cfut_executor *pool = pool_of(2), *other = pool_of(1);
+
+    for (int i = 0; i < 300; i++) {
+        expect_mutual(pool, pool, true);
+        expect_mutual(pool, other, true);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+    cfut_shutdown(other, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: a circle of three through three pools. */
+START_TEST(deadlock_through_three_pools_is_told)
+{
+    cfut_executor *pool[3] = { pool_of(1), pool_of(1), pool_of(1) };
+
+    for (int i = 0; i < 200; i++) {
+        struct counter arrived;
+        struct gate go;
+        ring_a_future a;
+        ring_b_future b;
+        ring_c_future c;
+
+        counter_init(&arrived);
+        gate_init(&go);
+        ring_a_submit(pool[0], &a, (struct ring){ &b.base, &go, &arrived, NULL });
+        ring_b_submit(pool[1], &b, (struct ring){ &c.base, &go, &arrived, NULL });
+        ring_c_submit(pool[2], &c, (struct ring){ &a.base, &go, &arrived, NULL });
+        counter_wait(&arrived, 3);
+        gate_open(&go);
+        expect_circle((cfut_future *[]){ &a.base, &b.base, &c.base },
+                      (const int *const []){ &a.out, &b.out, &c.out }, 3);
+    }
+    for (int i = 0; i < 3; i++)
+        cfut_shutdown(pool[i], CFUT_DRAIN);
+}
+END_TEST
+
+/* a waits for what is queued in a pool whose workers all wait for a. Either
+   side may come to its wait last. */
+static void expect_stuck_pool(int workers, bool a_last)
+{
+    cfut_executor *one = pool_of(1), *two = pool_of(workers);
+    struct gate go_a, go_b;
+    struct counter arrived;
+    thread_number in_a = 0, in_b[4] = { 0 };
+    square_future queued;
+    ring_a_future a;
+    ring_b_future b[4];
+
+    counter_init(&arrived);
+    gate_init(&go_a);
+    gate_init(&go_b);
+    ring_a_submit(one, &a, (struct ring){ &queued.base, &go_a, &arrived, &in_a });
+    for (int i = 0; i < workers; i++)
+        ring_b_submit(two, &b[i], (struct ring){ &a.base, &go_b, &arrived, &in_b[i] });
+    counter_wait(&arrived, 1 + workers);
+    square_submit(two, &queued, 2);
+    gate_open(a_last ? &go_b : &go_a);
+    for (int i = 0; a_last && i < workers; i++)
+        await_asleep(&in_b[i]);
+    if (!a_last)
+        await_asleep(&in_a);
+    gate_open(a_last ? &go_a : &go_b);
+    if (a_last) {
+        ck_assert_int_eq(ring_a_result(&a), CFUT_DEADLOCK);
+        ck_assert_int_eq(a.out, 1);
+        expect_text(&a.base, "ring_a");
+        expect_text(&a.base, "ring_b");
+    } else {
+        int closers = 0;
+
+        for (int i = 0; i < workers; i++) {
+            ck_assert(ring_b_result(&b[i]) == CFUT_DEADLOCK || ring_b_result(&b[i]) == CFUT_OK);
+            closers += b[i].out;
+        }
+        ck_assert_int_ge(closers, 1);
+        ck_assert_int_eq(ring_a_result(&a), CFUT_OK);
+    }
+    ck_assert_int_eq(square_result(&queued), CFUT_OK);
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+
+/* SEM 81: a pool of one worker, of several; both orders. */
+START_TEST(deadlock_through_a_queue_of_a_stuck_pool_is_told)
+{
+    for (int workers = 1; workers <= 3; workers++) {
+        expect_stuck_pool(workers, true);
+        expect_stuck_pool(workers, false);
+    }
+}
+END_TEST
+
+/* Waits for all of a set of two, as wait or iterator does. */
+struct pair_wait {
+    cfut_future *first, *second;
+    int way;
+    struct gate *go;
+    struct counter *arrived;
+    thread_number *number;
+};
+
+static int pair_waiter(const struct pair_wait *p, int *out)
+{
+    cfut_future *fs[2] = { p->first, p->second };
+
+    counter_add(p->arrived, 1);
+    gate_wait(p->go);
+    announce_thread(p->number);
+    *out = wait_in_turn(fs, 2, p->way);
+    return *out;
+}
+CFUT_TASK(pair_waiter, struct pair_wait, int);
+
+/* a waits for { busy, b }, b for a; then busy ends. */
+static void expect_set_circle(int way, bool a_first)
+{
+    cfut_executor *pool = pool_of(3);
+    struct gate go_a, go_b;
+    struct counter arrived;
+    thread_number in_a = 0, in_b = 0;
+    pair_waiter_future a;
+    ring_b_future b;
+    occupy_future busy;
+    struct hold hold;
+
+    counter_init(&arrived);
+    gate_init(&go_a);
+    gate_init(&go_b);
+    hold_worker(pool, &busy, &hold);
+    pair_waiter_submit(pool, &a, (struct pair_wait){ &busy.base, &b.base, way, &go_a, &arrived,
+                                                     &in_a });
+    ring_b_submit(pool, &b, (struct ring){ &a.base, &go_b, &arrived, &in_b });
+    counter_wait(&arrived, 2);
+    gate_open(a_first ? &go_a : &go_b);
+    await_asleep(a_first ? &in_a : &in_b);
+    gate_open(a_first ? &go_b : &go_a);
+    if (way == 3 || !a_first)
+        pause_ms(5);
+    gate_open(&hold.release);
+    ck_assert_int_eq(pair_waiter_result(&a) == CFUT_DEADLOCK ||
+                     ring_b_result(&b) == CFUT_DEADLOCK, 1);
+    ck_assert_int_eq(occupy_result(&busy), CFUT_OK);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+
+/* SEM 81: waits for all of a set, and for the last of one, are followed. */
+START_TEST(deadlock_of_a_wait_for_a_set_is_told)
+{
+    expect_set_circle(CFUT_ALL_COMPLETED, true);
+    expect_set_circle(CFUT_ALL_COMPLETED, false);
+    expect_set_circle(3, true);
+    expect_set_circle(3, false);
+}
+END_TEST
+
+/* Bounces between two pools: fork of n waits for one of n - 1 in the other. */
+struct bounce { cfut_executor *here, *there; int n; };
+
+static int bounce(const struct bounce *b, int *out);
+CFUT_TASK(bounce, struct bounce, int);
+
+static int bounce(const struct bounce *b, int *out)
+{
+    bounce_future f;
+    int status = CFUT_OK;
+
+    *out = b->n;
+    if (b->n > 0) {
+        bounce_submit(b->there, &f, (struct bounce){ b->there, b->here, b->n - 1 });
+        status = bounce_result(&f);
+        cfut_reclaim((cfut_future *[]){ &f.base }, 1);
+    }
+    return status;
+}
+
+/* SEM 81: one worker each: the third task can never start. */
+START_TEST(deadlock_of_tasks_bouncing_between_full_pools_is_told)
+{
+    cfut_executor *one = pool_of(1), *two = pool_of(1);
+    bounce_future f;
+
+    bounce_submit(one, &f, (struct bounce){ one, two, 2 });
+    ck_assert_int_eq(bounce_result(&f), CFUT_DEADLOCK);
+    bounce_submit(one, &f, (struct bounce){ one, two, 1 });
+    ck_assert_int_eq(bounce_result(&f), CFUT_OK);
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- no false alarms ---- */
+
+/* SEM 81: with a worker for each step there is no circle. */
+START_TEST(no_deadlock_for_tasks_bouncing_between_large_pools)
+{
+    cfut_executor *one = pool_of(20), *two = pool_of(20);
+    bounce_future f;
+
+    for (int n = 0; n < 40; n++) {
+        bounce_submit(one, &f, (struct bounce){ one, two, n });
+        ck_assert_int_eq(bounce_result(&f), CFUT_OK);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 81: a long chain of waits through a hundred pools. */
+START_TEST(no_deadlock_for_a_long_chain_through_many_pools)
+{
+    enum { N = 100 };
+    cfut_executor *pool[N];
+    struct chain chain = { calloc(N, sizeof *chain.f), N };
+    struct crew last;
+
+    for (int i = 0; i < N; i++)
+        pool[i] = pool_of(1);
+    crew_block(&last, pool[N - 1], 1);
+    for (int i = N - 1; i >= 0; i--)
+        step_submit(pool[i], &chain.f[i], (struct step_in){ &chain, i });
+    ck_assert_int_eq(step_result_timeout(&chain.f[0], CFUT_MS(20)), CFUT_TIMEOUT);
+    crew_release(&last);
+    ck_assert_int_eq(step_result(&chain.f[0]), CFUT_OK);
+    ck_assert_int_eq(chain.f[0].out, N);
+    for (int i = 0; i < N; i++)
+        cfut_shutdown(pool[i], CFUT_DRAIN);
+    free(chain.f);
+}
+END_TEST
+
+static int wait_for_timed(const struct ring *r, int *out)
+{
+    counter_add(r->arrived, 1);
+    gate_wait(r->go);
+    *out = cfut_result_timeout(r->next, CFUT_MS(10));
+    return CFUT_OK;
+}
+CFUT_TASK(wait_for_timed, struct ring, int);
+
+/* SEM 81: timed waits end by themselves: two of them, and one against one
+   without limit. */
+START_TEST(no_deadlock_for_timed_waits_in_a_circle)
+{
+    cfut_executor *pool = pool_of(2);
+
+    for (int i = 0; i < 20; i++) {
+        wait_for_timed_future a, b;
+        ring_c_future c;
+        struct counter arrived;
+        struct gate go;
+
+        counter_init(&arrived);
+        gate_init(&go);
+        wait_for_timed_submit(pool, &a, (struct ring){ i % 2 ? &b.base : &c.base, &go, &arrived,
+                                                       NULL });
+        if (i % 2)
+            wait_for_timed_submit(pool, &b, (struct ring){ &a.base, &go, &arrived, NULL });
+        else
+            ring_c_submit(pool, &c, (struct ring){ &a.base, &go, &arrived, NULL });
+        counter_wait(&arrived, 2);
+        gate_open(&go);
+        ck_assert_int_eq(wait_for_timed_result(&a), CFUT_OK);
+        ck_assert(a.out == CFUT_TIMEOUT || (i % 2 && a.out == CFUT_OK));
+        ck_assert_int_eq(i % 2 ? wait_for_timed_result(&b) : ring_c_result(&c), CFUT_OK);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 3, 81: somebody outside may complete a future by hand at any time. */
+START_TEST(no_deadlock_for_futures_completed_by_hand)
+{
+    cfut_executor *pool = test_pool();
+    wait_for_stranger_future f[4];
+    struct errand errand[4];
+    cfut_future by_hand;
+    int n = test_workers() < 4 ? test_workers() : 4;
+
+    cfut_future_init(&by_hand);
+    for (int i = 0; i < n; i++) {
+        errand[i] = (struct errand){ &by_hand, -1 };
+        wait_for_stranger_submit(pool, &f[i], &errand[i]);
+        while (!cfut_running(&f[i].base))
+            pause_ms(1);
+    }
+    pause_ms(10);
+    cfut_finish(&by_hand, 7);
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(wait_for_stranger_result(&f[i]), CFUT_OK);
+        ck_assert_int_eq(errand[i].answer, 7);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int wait_for_either(const struct pair_wait *p, int *out)
+{
+    cfut_future *fs[2] = { p->first, p->second };
+
+    counter_add(p->arrived, 1);
+    gate_wait(p->go);
+    announce_thread(p->number);
+    *out = (int)cfut_wait(fs, 2, CFUT_FIRST_COMPLETED, CFUT_FOREVER);
+    return CFUT_OK;
+}
+CFUT_TASK(wait_for_either, struct pair_wait, int);
+
+/* SEM 35, 81: a wait for the first is not followed: another may end it. */
+START_TEST(no_deadlock_for_a_wait_for_the_first)
+{
+    cfut_executor *pool = pool_of(2);
+    struct counter arrived;
+    struct gate go;
+    thread_number number = 0;
+    cfut_future by_hand;
+    wait_for_either_future a;
+    ring_b_future b;
+
+    cfut_future_init(&by_hand);
+    counter_init(&arrived);
+    gate_init(&go);
+    wait_for_either_submit(pool, &a, (struct pair_wait){ &b.base, &by_hand, 0, &go, &arrived,
+                                                         &number });
+    ring_b_submit(pool, &b, (struct ring){ &a.base, &go, &arrived, NULL });
+    counter_wait(&arrived, 2);
+    gate_open(&go);
+    await_asleep(&number);
+    cfut_finish(&by_hand, CFUT_OK);
+    ck_assert_int_eq(wait_for_either_result(&a), CFUT_OK);
+    ck_assert_int_eq(a.out, 1);
+    ck_assert_int_eq(ring_b_result(&b), CFUT_OK);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 73, 81: of the other pool's two workers one waits for a; the other is
+   not started yet, or is busy: what is queued will run. */
+START_TEST(no_deadlock_while_another_worker_can_take_the_task)
+{
+    for (int busy_too = 0; busy_too < 2; busy_too++) {
+        cfut_executor *one = pool_of(1), *two = pool_of(2);
+        struct counter arrived;
+        thread_number in_b = 0;
+        struct gate go;
+        square_future queued;
+        occupy_future busy;
+        struct hold hold;
+        ring_a_future a;
+        ring_b_future b;
+
+        counter_init(&arrived);
+        gate_init(&go);
+        ring_a_submit(one, &a, (struct ring){ &queued.base, &go, &arrived, NULL });
+        ring_b_submit(two, &b, (struct ring){ &a.base, NULL, &arrived, &in_b });
+        counter_wait(&arrived, 2);
+        await_asleep(&in_b);
+        if (busy_too)
+            hold_worker(two, &busy, &hold);
+        square_submit(two, &queued, 6);
+        gate_open(&go);
+        if (busy_too) {
+            ck_assert_int_eq(ring_a_result_timeout(&a, CFUT_MS(20)), CFUT_TIMEOUT);
+            gate_open(&hold.release);
+        }
+        ck_assert_int_eq(ring_a_result(&a), CFUT_OK);
+        ck_assert_int_eq(ring_b_result(&b), CFUT_OK);
+        cfut_shutdown(one, CFUT_DRAIN);
+        cfut_shutdown(two, CFUT_DRAIN);
+    }
+}
+END_TEST
+
+/* ---- storms ---- */
+
+enum { STORM = 200, EDGES = 3 };
+
+struct storm_in { struct storm *storm; int i; };
+static int storm_task(const struct storm_in *in, int *out);
+CFUT_TASK(storm_task, struct storm_in, int);
+
+/* A random graph of waits: task i waits for the targets of i. */
+struct storm {
+    storm_task_future f[STORM];
+    int target[STORM][EDGES];       /* negative: none */
+    int way[STORM];                 /* of waiting; negative: one result each */
+    int n;
+};
+
+static int storm_task(const struct storm_in *in, int *out)
+{
+    struct storm *s = in->storm;
+    cfut_future *fs[EDGES];
+    size_t n = 0;
+    int status = CFUT_OK;
+
+    for (int k = 0; k < EDGES; k++)
+        if (s->target[in->i][k] >= 0)
+            fs[n++] = &s->f[s->target[in->i][k]].base;
+    if (s->way[in->i] >= 0)
+        status = wait_in_turn(fs, n, s->way[in->i]);
+    for (size_t k = 0; k < n && status == CFUT_OK; k++)
+        status = cfut_result(fs[k]);
+    *out = 1;
+    for (size_t k = 0; k < n && status == CFUT_OK; k++)
+        *out = (*out + storm_task_of(fs[k])->out) % 1000003;
+    return status;
+}
+
+/* Targets beyond i only, so without circles, or any. */
+static void storm_init(struct storm *s, int n, bool acyclic, uint64_t *seed)
+{
+    s->n = n;
+    for (int i = 0; i < n; i++) {
+        s->way[i] = (int)(next_random(seed) % 6) - 2;
+        if (!acyclic && s->way[i] > CFUT_ALL_COMPLETED)
+            s->way[i] = -1;         /* not followed, as long as several are pending */
+        for (int k = 0; k < EDGES; k++) {
+            int from = acyclic ? i + 1 : 0, room = n - from;
+            bool none = room <= 0 || next_random(seed) % (acyclic ? 4 : 2) == 0;
+
+            s->target[i][k] = none ? -1 : from + (int)(next_random(seed) % (uint32_t)room);
+        }
+    }
+}
+
+/* Queues the tasks in random order behind busy workers, task i in one of two
+   pools, and waits for all. */
+static void storm_run(struct storm *s, cfut_executor **pools, int workers, uint64_t *seed)
+{
+    struct crew crew[2];
+    size_t order[STORM];
+    int n_pools = pools[0] == pools[1] ? 1 : 2;
+
+    shuffle(order, (size_t)s->n, next_random(seed));
+    for (int p = 0; p < n_pools; p++)
+        crew_block(&crew[p], pools[p], workers);
+    for (int k = 0; k < s->n; k++) {
+        int i = (int)order[k];
+
+        storm_task_submit(pools[i % 2], &s->f[i], (struct storm_in){ s, i });
+    }
+    for (int p = 0; p < n_pools; p++)
+        crew_release(&crew[p]);
+    for (int i = 0; i < s->n; i++) {
+        int status = storm_task_result(&s->f[i]);
+
+        ck_assert(status == CFUT_OK || status == CFUT_DEADLOCK);
+    }
+}
+
+/* What the tasks of an acyclic storm should have computed. */
+static void expect_storm_results(const struct storm *s)
+{
+    int out[STORM];
+
+    for (int i = s->n - 1; i >= 0; i--) {
+        out[i] = 1;
+        for (int k = 0; k < EDGES; k++)
+            if (s->target[i][k] >= 0)
+                out[i] = (out[i] + out[s->target[i][k]]) % 1000003;
+        ck_assert_int_eq(s->f[i].base.status, CFUT_OK);
+        ck_assert_int_eq(s->f[i].out, out[i]);
+    }
+}
+
+/* SEM 81: acyclic waits in one pool always end well, with one worker too. */
+START_TEST(no_deadlock_in_a_storm_of_acyclic_waits)
+{
+    static struct storm s;
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    uint64_t seed = 11;
+
+    for (int round = 0; round < 60; round++) {
+        storm_init(&s, 2 + (int)(next_random(&seed) % (STORM - 2)), true, &seed);
+        storm_run(&s, (cfut_executor *[]){ one, one }, 1, &seed);
+        expect_storm_results(&s);
+        storm_run(&s, (cfut_executor *[]){ pool, pool }, test_workers(), &seed);
+        expect_storm_results(&s);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* SEM 39, 81: two pools with a worker for each task. */
+START_TEST(no_deadlock_in_a_storm_between_two_large_pools)
+{
+    enum { WORKERS = 20 };
+    static struct storm s;
+    cfut_executor *pools[2] = { pool_of(WORKERS), pool_of(WORKERS) };
+    uint64_t seed = 12;
+
+    for (int round = 0; round < 60; round++) {
+        storm_init(&s, 2 * WORKERS, true, &seed);
+        storm_run(&s, pools, WORKERS, &seed);
+        expect_storm_results(&s);
+    }
+    for (int p = 0; p < 2; p++)
+        cfut_shutdown(pools[p], CFUT_DRAIN);
+}
+END_TEST
+
+/* Law 3: with circles, in one pool and in two, every task still ends. */
+START_TEST(storm_of_waits_with_circles_ends)
+{
+    static struct storm s;
+    cfut_executor *pools[2] = { test_pool(), test_pool() };
+    uint64_t seed = 13;
+
+    for (int round = 0; round < 60; round++) {
+        storm_init(&s, 2 + (int)(next_random(&seed) % 60), false, &seed);
+        storm_run(&s, (cfut_executor *[]){ pools[0], pools[0] }, test_workers(), &seed);
+        storm_run(&s, pools, test_workers(), &seed);
+    }
+    for (int p = 0; p < 2; p++)
+        cfut_shutdown(pools[p], CFUT_DRAIN);
+}
+END_TEST
+
+static void fill_ends(TCase *tc)
+{
+    tcase_add_test(tc, nested_recursion_with_one_worker_ends);
+    tcase_add_test(tc, nested_recursion_in_a_pool_ends);
+    tcase_add_test(tc, nested_recursion_inline_ends);
+    tcase_add_test(tc, nested_waits_of_each_kind_with_one_worker_end);
+    tcase_add_test(tc, nested_wait_for_the_first_with_one_worker_ends);
+    tcase_add_test(tc, nested_wait_for_a_task_queued_by_an_outsider_ends);
+    tcase_add_test(tc, nested_wait_runs_no_unrelated_task);
+    tcase_add_test(tc, nested_timed_wait_with_one_worker_only_sleeps);
+    tcase_add_test(tc, fork_join_recursion_ends);
+    tcase_add_test(tc, fork_outside_a_worker_runs_at_the_join);
+    tcase_add_test(tc, fork_of_many_then_join_in_reverse_ends);
+    tcase_add_test(tc, join_returns_the_forked_tasks_status);
+    tcase_add_test(tc, fork_in_a_closed_pool_still_joins);
+    tcase_add_test(tc, fork_and_submit_mixed_end);
+    tcase_add_test(tc, nested_chain_of_great_depth_ends);
+    tcase_add_test(tc, nested_chain_of_great_depth_in_a_pool_ends);
+    tcase_add_test(tc, nested_chain_queued_last_first_needs_little_stack);
+    tcase_add_test(tc, nested_descent_to_great_depth_ends);
+}
+
+static void fill(TCase *tc)
+{
+    fill_ends(tc);
+    tcase_add_test(tc, deadlock_when_waiting_for_oneself_is_told);
+    tcase_add_test(tc, deadlock_of_two_tasks_in_one_worker_is_told);
+    tcase_add_test(tc, deadlock_of_two_tasks_in_two_workers_is_told);
+    tcase_add_test(tc, deadlock_through_three_pools_is_told);
+    tcase_add_test(tc, deadlock_through_a_queue_of_a_stuck_pool_is_told);
+    tcase_add_test(tc, deadlock_of_a_wait_for_a_set_is_told);
+    tcase_add_test(tc, deadlock_of_tasks_bouncing_between_full_pools_is_told);
+    tcase_add_test(tc, no_deadlock_for_tasks_bouncing_between_large_pools);
+    tcase_add_test(tc, no_deadlock_for_a_long_chain_through_many_pools);
+    tcase_add_test(tc, no_deadlock_for_timed_waits_in_a_circle);
+    tcase_add_test(tc, no_deadlock_for_futures_completed_by_hand);
+    tcase_add_test(tc, no_deadlock_for_a_wait_for_the_first);
+    tcase_add_test(tc, no_deadlock_while_another_worker_can_take_the_task);
+    tcase_add_test(tc, no_deadlock_in_a_storm_of_acyclic_waits);
+    tcase_add_test(tc, no_deadlock_in_a_storm_between_two_large_pools);
+    tcase_add_test(tc, storm_of_waits_with_circles_ends);
+}
+
+int main(void)
+{
+    return harness_main("nested", fill);
+}
