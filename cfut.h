@@ -318,8 +318,7 @@ enum cfut_status { CFUT_STATUS_LIST(CFUTI_ENUM) CFUTI_STATUS_LAST = -7017 };
 #undef CFUTI_ENUM
 
 /* A sentence for a status: for cfut's own from the list above, for codes above
-   0 "error code N" in a fixed text without the number. Never NULL, never freed.
-   Any thread. */
+   0 "the task's own error code". Never NULL, never freed. Any thread. */
 CFUTDEF const char *cfut_strerror(int status);
 
 /* ---- time ---- */
@@ -396,7 +395,11 @@ struct cfut_future {
     cfut_future *next;
 };
 
-/* An executor's functions. All may be called from any thread; f is pending. */
+/* An executor's functions. All may be called from any thread; f is pending.
+   Hold no lock of your own around a call into cfut: submit and cancel are called
+   with a lock of f held, and callbacks run in cfut_run and cfut_finish. To
+   cancel what is queued, as in close: take f out of the queue, then call
+   cfut_finish(f, CFUT_CANCELLED) with your lock free. */
 typedef struct cfut_executor_ops {
     const char *name;       /* of the kind, as "ThreadPoolExecutor" */
     /* Takes f, to pass it to cfut_run later, or at once. Returns CFUT_OK, or
@@ -420,7 +423,8 @@ typedef struct cfut_executor_ops {
    it, with ops set and status 0. */
 struct cfut_executor {
     const cfut_executor_ops *ops;
-    int status;                         /* see cfut_executor_status; atomic */
+    int status;                         /* see cfut_executor_status; set it before the
+                                           executor is shared, or atomically */
 };
 
 /* ---- executors ---- */
@@ -577,7 +581,8 @@ CFUTDEF void cfut_future_init(cfut_future *f);
 CFUTDEF bool cfut_start(cfut_future *f);
 
 /* Completes f with a status, from PENDING or RUNNING; runs callbacks, wakes
-   waiters; f is then its owner's. CFUT_OK; CFUT_INVALID_STATE when f is already
+   waiters; f is then its owner's. A future that was submitted to an executor of
+   one's own and has not started ends as cancelled with CFUT_CANCELLED. CFUT_OK; CFUT_INVALID_STATE when f is already
    final, cancelled, zeroed, or in the hands of a thread pool; CFUT_INVALID for
    NULL. CFUT_TIMEOUT as status becomes ETIMEDOUT. Any thread. */
 CFUTDEF int cfut_finish(cfut_future *f, int status);
@@ -606,6 +611,7 @@ typedef struct cfuti_collector {
     uint32_t lock;              /* guards all of it; taken after a future's lock bit */
     uint32_t word;              /* 1 while its owner sleeps */
     int kind, when;
+    uint32_t generation;        /* of forks */
     int status;
     uint32_t arriving;          /* taken from a future, not yet published */
     size_t want;                /* arrivals until its owner should wake */
@@ -695,8 +701,9 @@ typedef struct cfut_stream_desc {
 
 /* Pulls buffersize items and submits them; each cfut_stream_next yields one and
    pulls one. Constant memory, endless input welcome. One allocation, here.
-   Never NULL: a stream that could not be made answers cfut_stream_next with
-   the reason (CFUT_NO_MEMORY, CFUT_INVALID). desc NULL: all defaults. */
+   Never NULL: a stream that could not be made answers each cfut_stream_next with
+   the reason (CFUT_NO_MEMORY, CFUT_INVALID), so stop at any of these and at
+   CFUT_END. desc NULL: all defaults. */
 CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, cfut_pull_fn pull,
                                       void *user, const cfut_stream_desc *desc);
 
@@ -1687,10 +1694,13 @@ static void cfuti_unlock(uint32_t *lock)
     >>thread   what the library knows about the calling thread
 =========================================================================*/
 
-/* What stops a group of calls within a task: a map's. */
+/* What stops a group of calls within a task: a map's. Its caller waits for it,
+   so what it names outside is there. */
 typedef struct cfuti_scope {
     uint32_t stop;                  /* atomic */
     cfut_ns deadline;
+    const cfut_future *task;        /* that of the caller, or NULL */
+    const struct cfuti_scope *outer;    /* that the caller is in, or NULL */
 } cfuti_scope;
 
 /* One task that runs on this thread; on the stack of cfuti_execute. */
@@ -1822,6 +1832,7 @@ enum {
     CFUTI_CANCELLING = 1 << 10,     /* decided: cancelled */
     CFUTI_TEXT = 1 << 11,           /* final: u.text is set */
     CFUTI_RELEASED = 1 << 12,       /* whoever completes it frees it */
+    CFUTI_ACKNOWLEDGED = 1 << 13,   /* by hand: cfut_start came while a cancel ran callbacks */
     CFUTI_SLOW = CFUTI_LOCK | CFUTI_CALLBACK | CFUTI_CALLBACKS | CFUTI_LINK | CFUTI_WAITERS |
                  CFUTI_COMPLETING | CFUTI_RELEASED
 };
@@ -2310,10 +2321,9 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
     int status;
 
     frame.executor = (cfut_executor *)f->owner;
-    cfuti_store_relaxed(&f->owner, (uintptr_t)t | 1);   /* relaxed: read under the graph
-                                                           lock, or as a hint */
+    cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
     status = cfuti_call_in_frame(t, f, &frame);
-    if (t->worker && !t->frame) cfuti_worker_before_done(t->worker);
+    if (t->worker && !cfuti_is_working(t)) cfuti_worker_before_done(t->worker);
     cfuti_complete(f, CFUT_STATE_FINISHED, status,
                    status && frame.code == status ? frame.text : NULL);
     return status;
@@ -2423,7 +2433,7 @@ typedef struct cfuti_worker {
     bool token, idle;               /* under the pool's lock: see >>sleep */
     char name[64];
     cfuti_os_thread thread;         /* stored by the thread itself */
-    bool used;                      /* under the pool's lock */
+    bool used, gone;                /* under the pool's lock */
     struct cfuti_worker *next_parked;
     char pad1[CFUTI_CACHE_LINE];
     /* any worker */
@@ -2468,7 +2478,7 @@ struct cfuti_pool {
     cfuti_worker *parked_first;
     cfut_ns retry_at;               /* no thread could be started: not before */
     bool searching;                 /* somebody holds the search token */
-    size_t starting;                /* threads being started: their starters touch p */
+    size_t users;                   /* calls that touch the workers: no end before them */
     bool closed, over, detached, reaping;
     uint32_t ended;                 /* 1: all threads gone; 2: freed; see >>pool */
 };
@@ -2611,7 +2621,7 @@ static void cfuti_spill_append(cfuti_pool *p, cfut_future *f)
     p->spill_last = f;
 }
 
-/* Under lock. */
+/* Under lock. f->slot still says LISTED: the caller changes that at once. */
 static void cfuti_spill_remove(cfuti_pool *p, cfut_future *f)
 {
     cfut_future *before = (cfut_future *)(f->slot & ~(uintptr_t)CFUTI_LISTED);
@@ -2620,7 +2630,17 @@ static void cfuti_spill_remove(cfuti_pool *p, cfut_future *f)
     else cfuti_store_relaxed(&p->spill_first, f->next);     /* relaxed: hints read it */
     if (f->next) cfuti_store_relaxed(&f->next->slot, (uintptr_t)before | CFUTI_LISTED);
     else p->spill_last = before;
-    cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_UNQUEUED);
+}
+
+/* Under lock: takes the first of the spill list, or EMPTY. */
+static uintptr_t cfuti_spill_take(cfuti_pool *p)
+{
+    cfut_future *f = p->spill_first;
+
+    if (!f) return CFUTI_EMPTY;
+    cfuti_spill_remove(p, f);
+    cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_UNQUEUED);   /* relaxed: under lock */
+    return (uintptr_t)f;
 }
 
 /* Under lock: moves some of the spill list into the inbox; whether any fitted. */
@@ -2667,7 +2687,10 @@ static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
     cfuti_lock(&p->lock);
     slot = cfuti_load_relaxed(&f->slot);
     listed = (slot & CFUTI_LISTED) != 0;
-    if (listed) cfuti_spill_remove(p, f);
+    if (listed) {
+        cfuti_spill_remove(p, f);
+        cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_UNQUEUED);
+    }
     cfuti_unlock(&p->lock);
     return listed || (slot != CFUTI_UNQUEUED && cfuti_kill_slot(slot, f));
 }
@@ -2767,7 +2790,7 @@ static cfuti_worker *cfuti_reserve(cfuti_pool *p)
     p->workers[i].idle = true;
     if (i >= p->high) cfuti_store_release(&p->high, i + 1);
     cfuti_store_relaxed(&p->started, p->started + 1);   /* relaxed: others only estimate */
-    p->starting++;
+    p->users++;                     /* until cfuti_start_worker is through */
     p->idle++;
     return &p->workers[i];
 }
@@ -2856,7 +2879,7 @@ static size_t cfuti_inbox_claim(cfuti_worker *w, size_t n, size_t *first)
     do {
         share = cfuti_load_acquire(&p->tail) - head;    /* acquire: the slots below it */
         started = cfuti_load_relaxed(&p->started);      /* relaxed: a heuristic */
-        if (share == 0) return 0;
+        if (share == 0 || share > SIZE_MAX / 2) return 0;   /* tail may be older than head */
         share = (share - 1) / started + 1;
         if (n > share) n = share;
         if (started < p->max_workers) n = 1;            /* growth counts what is not claimed */
@@ -2875,13 +2898,8 @@ static bool cfuti_inbox_refill(cfuti_pool *p, uintptr_t *x)
     *x = CFUTI_EMPTY;
     if (!cfuti_load_relaxed(&p->spill_first)) return true;  /* a hint; cfuti_park is sure */
     cfuti_lock(&p->lock);
-    if (p->spill_first) {
-        refilled = cfuti_spill_to_inbox(p);
-        if (!refilled) {
-            *x = (uintptr_t)p->spill_first;
-            cfuti_spill_remove(p, p->spill_first);
-        }
-    }
+    refilled = cfuti_spill_to_inbox(p);
+    if (!refilled) *x = cfuti_spill_take(p);
     cfuti_unlock(&p->lock);
     return !refilled;
 }
@@ -3003,10 +3021,10 @@ static bool cfuti_unpark_self(cfuti_worker *w)
     return true;
 }
 
-/* Under lock: all threads are gone, nobody is starting one. */
+/* Under lock: all threads are gone, and nobody is at the workers. */
 static void cfuti_check_ended(cfuti_pool *p)
 {
-    if (!p->over || cfuti_load_relaxed(&p->ended) || p->starting || p->left < p->started) return;
+    if (!p->over || cfuti_load_relaxed(&p->ended) || p->users || p->left < p->started) return;
     cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_pool_wait */
     cfuti_wake_word(&p->ended);
 }
@@ -3136,9 +3154,9 @@ static cfut_future *cfuti_take_from_inbox(cfuti_pool *p)
     while (x <= CFUTI_DEAD && cfuti_inbox_waits(p)) {
         size_t head = cfuti_load_relaxed(&p->head);
 
-        if (head == p->tail && !cfuti_spill_to_inbox(p)) {
-            x = (uintptr_t)p->spill_first;  /* the inbox is full of claimed ones */
-            cfuti_spill_remove(p, p->spill_first);
+        if (head == p->tail) {
+            if (!cfuti_spill_to_inbox(p)) x = cfuti_spill_take(p);
+            if (x == CFUTI_EMPTY && !p->spill_first) break;
         } else if (cfuti_cas_acquire(&p->head, &head, head + 1))
             x = cfuti_exchange_acquire(cfuti_inbox_slot(p, head), (uintptr_t)CFUTI_EMPTY);
     }
@@ -3168,12 +3186,39 @@ static void cfuti_fail_queued(cfuti_pool *p, uint32_t final, int status)
 
 /* ---- threads ---- */
 
-/* Under lock: one thread less. */
-static void cfuti_count_left(cfuti_pool *p)
+static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self);
+
+/* Lets p->lock go after a change that may have ended the pool. A detached one
+   is then reaped here; self: the worker that is about to leave, or NULL. */
+static void cfuti_unlock_and_end(cfuti_pool *p, const cfuti_worker *self)
 {
-    p->left++;
+    bool mine;
+
     cfuti_check_over(p);
     cfuti_check_ended(p);
+    mine = p->detached && !p->reaping && cfuti_load_relaxed(&p->ended) == 1;
+    if (mine) p->reaping = true;
+    cfuti_unlock(&p->lock);         /* last touch, but for the reaper */
+    if (mine) cfuti_pool_reap(p, self);
+}
+
+/* Keeps the pool from ending; false: it has ended. */
+static bool cfuti_pool_use(cfuti_pool *p)
+{
+    bool alive;
+
+    cfuti_lock(&p->lock);
+    alive = cfuti_load_relaxed(&p->ended) == 0;
+    if (alive) p->users++;
+    cfuti_unlock(&p->lock);
+    return alive;
+}
+
+static void cfuti_pool_unuse(cfuti_pool *p)
+{
+    cfuti_lock(&p->lock);
+    p->users--;
+    cfuti_unlock_and_end(p, NULL);
 }
 
 /* A thread could not be started. With others alive the pool goes on with them;
@@ -3203,11 +3248,7 @@ static void cfuti_start_worker(cfuti_worker *w)
 
     cfuti_self()->woke = true;
     if (!cfuti_thread_start(&t, p->stack_size, w)) cfuti_start_failed(w);
-    cfuti_lock(&p->lock);
-    p->starting--;
-    cfuti_check_over(p);
-    cfuti_check_ended(p);
-    cfuti_unlock(&p->lock);
+    cfuti_pool_unuse(p);
 }
 
 /* The system's name has 15 bytes: the prefix is cut, the number stays. */
@@ -3242,22 +3283,17 @@ static void cfuti_worker_loop(cfuti_worker *w)
     while ((f = cfuti_next(w)) != NULL) cfuti_execute(t, f);
 }
 
-static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self);
-
 /* The last thing that a worker does; p may be gone afterwards. */
 static void cfuti_worker_leave(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    bool last;
 
     cfuti_lock(&p->lock);
     cfuti_stop_searching(w);
     cfuti_hint_update(p);
-    last = p->detached && p->over && p->left + 1 == p->started && !p->reaping;
-    if (last) p->reaping = true;
-    cfuti_count_left(p);
-    cfuti_unlock(&p->lock);         /* last touch, but for the reaper */
-    if (last) cfuti_pool_reap(p, w);
+    w->gone = true;
+    p->left++;
+    cfuti_unlock_and_end(p, w);
 }
 
 static void cfuti_thread_body(void *arg)
@@ -3285,26 +3321,31 @@ static void cfuti_thread_body(void *arg)
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
 static void cfuti_abandon_ranges(cfuti_thread *t);              /* >>map */
 
-/* Completes what runs on this thread as ABANDONED, the innermost first. */
+enum { CFUTI_NESTED = 256 };
+
+/* Completes what runs on this thread as ABANDONED, the innermost first. All that
+   lies in the dead frames is read before any callback runs, whose frames may
+   overwrite it. Of tasks nested deeper than CFUTI_NESTED the outer ones are
+   read later. */
 static void cfuti_abandon_tasks(cfuti_thread *t)
 {
+    cfut_future *fs[CFUTI_NESTED];
+    size_t n;
+
     cfuti_abandon_ranges(t);
-    while (t->collector) {
-        cfuti_collector *c = t->collector;
-        t->collector = c->outer;
-        cfuti_collector_detach(c);
-    }
+    for (; t->collector; t->collector = t->collector->outer) cfuti_collector_detach(t->collector);
     while (t->notice) {
-        const cfuti_notice *n = t->notice;
-        cfut_future *f = n->future;
-        uint32_t final = n->final, s = cfuti_future_lock(f);
-        t->notice = n->outer;
+        cfut_future *f = t->notice->future;
+        uint32_t final = t->notice->final, s = cfuti_future_lock(f);
+
+        t->notice = t->notice->outer;
         cfuti_publish(f, s, final, NULL);
     }
     while (t->frame) {
-        cfut_future *f = t->frame->future;
-        t->frame = t->frame->outer;
-        cfuti_complete(f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+        for (n = 0; t->frame && n < CFUTI_NESTED; t->frame = t->frame->outer)
+            fs[n++] = t->frame->future;
+        for (size_t i = 0; i < n; i++)
+            cfuti_complete(fs[i], CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
     }
 }
 
@@ -3314,16 +3355,10 @@ static void cfuti_replace_worker(cfuti_worker *w)
     cfuti_pool *p = w->pool;
     cfuti_os_thread fresh;
 
-    cfuti_lock(&p->lock);
-    p->starting++;
-    cfuti_unlock(&p->lock);
+    cfuti_pool_use(p);
     cfuti_thread_detach(w->thread);
     if (!cfuti_thread_start(&fresh, p->stack_size, w)) cfuti_start_failed(w);
-    cfuti_lock(&p->lock);
-    p->starting--;
-    cfuti_check_over(p);
-    cfuti_check_ended(p);
-    cfuti_unlock(&p->lock);
+    cfuti_pool_unuse(p);
 }
 
 /* The worker's thread ends by pthread_exit in a task: another takes its place,
@@ -3431,22 +3466,15 @@ static void cfuti_pool_close(cfut_executor *ex, int how)
     cfuti_pool *p = cfuti_pool_of(ex);
     bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
 
-    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return;
+    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED || !cfuti_pool_use(p)) return;
     cfuti_lock(&p->lock);
-    if (cfuti_load_relaxed(&p->ended)) {
-        cfuti_unlock(&p->lock);
-        return;
-    }
     p->closed = true;
     if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
     if (cancel && !cfuti_load_relaxed(&p->refuse_inside))
         cfuti_store_relaxed(&p->refuse_inside, CFUT_CLOSED);
-    cfuti_check_over(p);
     cfuti_unlock(&p->lock);
     if (cancel) cfuti_fail_queued(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
-    cfuti_lock(&p->lock);
-    cfuti_check_over(p);
-    cfuti_unlock(&p->lock);
+    cfuti_pool_unuse(p);
 }
 
 static void cfuti_registry_remove(cfuti_pool *p)
@@ -3631,25 +3659,30 @@ static int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *des
 
 /* Whether every worker of p but self is parked, or waits for a task that only
    self could finish. */
-static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f);     /* >>graph */
+static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f, cfuti_thread **victim,
+                              bool *busy);      /* >>graph */
 
-static bool cfuti_others_done(cfuti_pool *p, cfuti_worker *self)
+static bool cfuti_other_done(cfuti_pool *p, cfuti_worker *w)
 {
-    bool done = true;
+    cfuti_worker *parked;
+    cfuti_thread *t = NULL, *victim;
+    bool busy, done;
+
+    cfuti_lock(&p->lock);
+    for (parked = p->parked_first; parked && parked != w; ) parked = parked->next_parked;
+    done = parked || !w->used || w->gone;
+    if (!done) t = cfuti_load_acquire(&w->record);      /* acquire: from its start */
+    cfuti_unlock(&p->lock);
+    return done || (t && t->waiting && cfuti_graph_stuck(cfuti_self(), t->waiting, &victim, &busy));
+}
+
+static bool cfuti_others_done(cfuti_pool *p, const cfuti_worker *self)
+{
+    bool done = !cfuti_inbox_waits(p) && !cfuti_any_queued(p);
 
     cfuti_lock(&cfuti_graph_lock);
-    cfuti_lock(&p->lock);
-    if (cfuti_inbox_waits(p)) done = false;
-    for (size_t i = 0; i < p->high && done; i++) {
-        cfuti_worker *w = &p->workers[i], *parked = p->parked_first;
-        cfuti_thread *t;
-
-        while (parked && parked != w) parked = parked->next_parked;
-        if (w == self || !w->used || parked) continue;
-        t = cfuti_load_acquire(&w->record);     /* acquire: from its start */
-        done = t && t->waiting && cfuti_graph_stuck(cfuti_self(), t->waiting);
-    }
-    cfuti_unlock(&p->lock);
+    for (size_t i = 0; i < p->high && done; i++)
+        done = &p->workers[i] == self || cfuti_other_done(p, &p->workers[i]);
     cfuti_unlock(&cfuti_graph_lock);
     return done;
 }
@@ -3747,40 +3780,58 @@ static bool cfuti_graph_reach(cfuti_thread *self, cfuti_thread *t, uint32_t epoc
     return true;
 }
 
-/* All workers of a pool in which something is queued. */
+/* All workers of a pool in which something is queued. A pool that somebody is
+   about to cancel, or to start a thread for, will go on. */
 static bool cfuti_graph_reach_pool(cfuti_thread *self, cfuti_pool *p, uint32_t epoch,
                                    cfuti_thread **list)
 {
-    bool stuck = cfuti_load_relaxed(&p->started) == p->max_workers; /* relaxed: if it grows,
-                                                                       the new one has no record */
-    size_t n = cfuti_load_acquire(&p->high);
+    bool stuck;
 
-    for (size_t i = 0; i < n && stuck; i++) {
+    cfuti_lock(&p->lock);
+    stuck = p->started == p->max_workers && !p->users && !cfuti_load_relaxed(&p->ended);
+    for (size_t i = 0; i < p->high && stuck; i++) {
         cfuti_thread *t = cfuti_load_acquire(&p->workers[i].record);    /* from its start */
         stuck = t && cfuti_graph_reach(self, t, epoch, list);
     }
+    cfuti_unlock(&p->lock);
     return stuck;
 }
 
-/* Under the graph lock: whether self, blocked on f, could never go on. */
-static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f)
+/* Whether f, which is in the hands of a pool, waits in its queue. A canceller
+   takes it out under F; as F is taken before the graph's lock, all that we can
+   do about that is to let go and look again: busy. */
+static bool cfuti_graph_is_queued(const cfut_future *f, bool *busy)
+{
+    uint32_t s = cfuti_load_acquire(&f->state);     /* acquire: from who let F go */
+
+    if (s & CFUTI_LOCK) *busy = true;
+    return !(s & (CFUTI_LOCK | CFUTI_COMPLETING));
+}
+
+/* Under the graph lock: whether self, blocked on f, could never go on. *busy:
+   ask again. *victim: somebody in the circle who may be told CFUT_DEADLOCK. */
+static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f, cfuti_thread **victim, bool *busy)
 {
     static uint32_t epoch;          /* under the graph lock */
     cfuti_thread *list = NULL;
 
     epoch++;
+    *busy = false;
+    *victim = NULL;
     for (;;) {
-        uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: a runner that we do
-                                                               not see yet is not blocked */
+        uintptr_t owner = cfuti_load_acquire(&f->owner);    /* acquire: the runner's record; one
+                                                               not seen yet is not blocked */
         bool stuck = false;
 
         if (owner & 1)
             stuck = cfuti_graph_reach(self, (cfuti_thread *)(owner - 1), epoch, &list);
         else if (owner && !(owner & 2) && ((cfut_executor *)owner)->ops == &cfuti_pool_ops)
-            stuck = cfuti_graph_reach_pool(self, (cfuti_pool *)owner, epoch, &list);
+            stuck = cfuti_graph_is_queued(f, busy) &&
+                    cfuti_graph_reach_pool(self, (cfuti_pool *)owner, epoch, &list);
         if (!stuck) return false;
         if (!list) return true;
         f = list->waiting;
+        if (!list->sleeping_in->must) *victim = list;
         list = list->next;
     }
 }
@@ -3807,7 +3858,7 @@ static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
     if (!frame) return;             /* in a callback */
     n = (size_t)snprintf(frame->text, size, "%s", cfuti_task_name(frame->future));
     while (n < size && steps++ < 8) {
-        uintptr_t owner = cfuti_load_relaxed(&f->owner);
+        uintptr_t owner = cfuti_load_acquire(&f->owner);
         cfuti_thread *t = cfuti_graph_runner(owner);
 
         n += (size_t)snprintf(frame->text + n, size - n, " -> %s%s", cfuti_task_name(f),
@@ -3891,9 +3942,16 @@ static void cfuti_collector_init(cfuti_collector *c, int kind, cfut_future **fs)
 {
     memset(c, 0, sizeof *c);
     c->kind = kind;
+    c->generation = cfuti_generation;
     c->fs = fs;
     cfuti_ring_init(&c->untried);
     cfuti_ring_init(&c->tried);
+}
+
+/* Begun before a fork, in the child: nobody will come, and C may be held. */
+static bool cfuti_is_left_behind(const cfuti_collector *c)
+{
+    return c->generation != cfuti_generation;
 }
 
 /* Under C: whether its owner can go on. */
@@ -3929,42 +3987,36 @@ static cfut_future *cfuti_collector_target(cfuti_collector *c)
     return c->when == CFUT_ALL_COMPLETED || c->pending == 1 ? c->fs[c->done] : NULL;
 }
 
-/* Under the graph lock: finds a thread in the circle that may be told, tells it. */
-static void cfuti_graph_doom(cfuti_thread *self, cfut_future *f)
+/* Under the graph lock: makes a sleeping thread answer CFUT_DEADLOCK. */
+static void cfuti_graph_doom(cfuti_thread *t)
 {
-    for (int steps = 0; steps < 1000; steps++) {
-        uintptr_t owner = cfuti_load_relaxed(&f->owner);
-        cfuti_thread *t = cfuti_graph_runner(owner);
-
-        if (t == self || !t->waiting) return;
-        if (!t->sleeping_in->must) {
-            t->doomed = true;
-            cfuti_store_release(&t->sleeping_in->word, 0u);     /* release: doomed */
-            cfuti_wake_word(&t->sleeping_in->word);
-            return;
-        }
-        f = t->waiting;
-    }
+    t->doomed = true;
+    cfuti_store_release(&t->sleeping_in->word, 0u);     /* release: doomed */
+    cfuti_wake_word(&t->sleeping_in->word);
 }
 
-/* Under C, so f is not final: records that the thread is about to sleep for f;
-   false: it must not. */
-static bool cfuti_graph_enter(cfuti_thread *t, cfuti_collector *c, cfut_future *f)
+enum { CFUTI_MAY_SLEEP, CFUTI_MUST_NOT_SLEEP, CFUTI_ASK_AGAIN };
+
+/* Under C, so f is not final, with c->word set: records that the thread is about
+   to sleep for f, if it may. */
+static int cfuti_graph_enter(cfuti_thread *t, cfuti_collector *c, cfut_future *f)
 {
-    bool stuck;
+    cfuti_thread *victim;
+    bool stuck, busy;
 
     cfuti_lock(&cfuti_graph_lock);
-    stuck = cfuti_graph_stuck(t, f);
+    stuck = cfuti_graph_stuck(t, f, &victim, &busy);
     if (stuck && !c->must) {
         cfuti_graph_text(t, f);
-    } else {
+    } else if (!busy) {
         t->waiting = f;
         t->sleeping_in = c;
         t->doomed = false;
-        if (stuck) cfuti_graph_doom(t, f);
+        if (stuck && victim) cfuti_graph_doom(victim);
     }
     cfuti_unlock(&cfuti_graph_lock);
-    return !stuck || c->must;
+    if (stuck && !c->must) return CFUTI_MUST_NOT_SLEEP;
+    return busy ? CFUTI_ASK_AGAIN : CFUTI_MAY_SLEEP;
 }
 
 /* Under C, after a wake-up: whether this wait was chosen to break a circle. */
@@ -3984,42 +4036,59 @@ static bool cfuti_graph_doomed(cfuti_thread *t, cfuti_collector *c)
     return doomed;
 }
 
-/* Under C: prepares to sleep; false: that would be a deadlock. */
-static bool cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool follow)
+/* Under C: prepares to sleep; whether it may. */
+static int cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool follow)
 {
     cfut_future *f = follow && !c->target ? cfuti_collector_target(c) : NULL;
+    int may = CFUTI_MAY_SLEEP;
 
-    if (f && !cfuti_graph_enter(t, c, f)) return false;
-    if (f) {
-        c->target = f;
-        c->thread = t;
-    }
     if (c->kind == CFUTI_ITER || c->when == CFUT_FIRST_COMPLETED) c->want = c->ready ? 0 : 1;
     else c->want = c->pending;
     if (!c->pending) c->want = 0;
     cfuti_store_relaxed(&c->word, 1u);      /* relaxed: C carries it */
-    return true;
+    if (f) may = cfuti_graph_enter(t, c, f);
+    if (may != CFUTI_MAY_SLEEP) {
+        cfuti_store_relaxed(&c->word, 0u);
+    } else if (f) {
+        c->target = f;
+        c->thread = t;
+    }
+    return may;
 }
 
-/* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT or CFUT_DEADLOCK. */
+/* Without C: sleeps until the word is cleared; C again. */
+static void cfuti_collector_sleep(cfuti_collector *c, cfut_ns deadline)
+{
+    cfuti_unlock(&c->lock);
+    /* acquire: doomed; all else is carried by C */
+    while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline))
+        cfuti_wait_word(&c->word, 1, deadline);
+    cfuti_lock(&c->lock);
+}
+
+/* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT, CFUT_DEADLOCK or CFUT_FORKED. */
 static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
 {
     bool follow = cfuti_is_working(t) && deadline == CFUT_FOREVER;
-    int status = CFUT_TIMEOUT;
+    unsigned round = 0;
+    int status = CFUT_OK, may;
 
+    if (cfuti_is_left_behind(c)) return CFUT_FORKED;
     cfuti_lock(&c->lock);
-    while (!cfuti_collector_ready(c)) {
-        if (status == CFUT_OK && cfuti_graph_doomed(t, c)) status = CFUT_DEADLOCK;
-        else if (!cfuti_collector_prepare(c, t, follow)) status = CFUT_DEADLOCK;
-        if (status == CFUT_DEADLOCK) break;
-        cfuti_unlock(&c->lock);
-        /* acquire: doomed; all else is carried by C */
-        while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline))
-            cfuti_wait_word(&c->word, 1, deadline);
-        cfuti_lock(&c->lock);
-        status = c->word ? CFUT_TIMEOUT : CFUT_OK;
-        c->word = 0;
-        if (status == CFUT_TIMEOUT) break;
+    while (status == CFUT_OK && !cfuti_collector_ready(c)) {
+        may = cfuti_collector_prepare(c, t, follow);
+        if (may == CFUTI_ASK_AGAIN) {
+            cfuti_unlock(&c->lock);
+            cfuti_backoff(&round);
+            cfuti_lock(&c->lock);
+        } else if (may == CFUTI_MUST_NOT_SLEEP) {
+            status = CFUT_DEADLOCK;
+        } else {
+            cfuti_collector_sleep(c, deadline);
+            if (cfuti_load_relaxed(&c->word)) status = CFUT_TIMEOUT;
+            else if (cfuti_graph_doomed(t, c)) status = CFUT_DEADLOCK;
+            cfuti_store_relaxed(&c->word, 0u);
+        }
     }
     if (cfuti_collector_ready(c)) status = CFUT_OK;
     cfuti_unlock(&c->lock);
@@ -4055,6 +4124,7 @@ static void cfuti_collector_detach(cfuti_collector *c)
 {
     unsigned round = 0;
 
+    if (cfuti_is_left_behind(c)) return;
     cfuti_lock(&c->lock);
     while (c->pending || c->arriving) {
         if (c->pending && cfuti_detach_one(c)) continue;
@@ -4159,8 +4229,10 @@ static bool cfuti_seen_final(void *f)
     return cfuti_is_final(cfuti_load_relaxed(&((cfut_future *)f)->state));
 }
 
-/* Sleeps for one future. Its link is on this stack. */
-static CFUTI_NOINLINE int cfuti_block(cfuti_thread *t, cfut_future *f, cfut_ns deadline, bool must)
+/* Sleeps for one future. Its link is on this stack. kind: RESULT, or WAIT until
+   the producer of a cancelled one has acknowledged. */
+static CFUTI_NOINLINE int cfuti_block(cfuti_thread *t, cfut_future *f, int kind, cfut_ns deadline,
+                                      bool must)
 {
     cfuti_extra own;
     cfuti_collector c;
@@ -4168,7 +4240,7 @@ static CFUTI_NOINLINE int cfuti_block(cfuti_thread *t, cfut_future *f, cfut_ns d
     uint32_t s;
     int status;
 
-    cfuti_collector_init(&c, CFUTI_RESULT, &f);
+    cfuti_collector_init(&c, kind, &f);
     c.block = &own;
     c.at = &at;
     c.must = must;
@@ -4176,7 +4248,7 @@ static CFUTI_NOINLINE int cfuti_block(cfuti_thread *t, cfut_future *f, cfut_ns d
     own.link.a = own.link.b = 0;
     s = cfuti_future_lock(f);
     if (cfuti_is_final(s)) return f->status;
-    if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED) {
+    if ((s & CFUTI_STATE) == CFUT_STATE_CANCELLED && kind == CFUTI_RESULT) {
         cfuti_future_unlock(f, s);
         return CFUT_CANCELLED;
     }
@@ -4207,7 +4279,7 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     if (!t->woke && timeout > CFUT_SPIN_NS && CFUT_SPIN_NS > 0 &&
         cfuti_spin_until(cfuti_seen_final, f))
         return cfuti_view(f), f->status;    /* the view acquires */
-    return cfuti_block(t, f, deadline, must);
+    return cfuti_block(t, f, CFUTI_RESULT, deadline, must);
 }
 
 static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
@@ -4358,15 +4430,13 @@ static bool cfuti_block_alloc(cfuti_collector *c, size_t n)
     return true;
 }
 
-/* Begins a wait; *m as above. With must it cannot answer CFUT_DEADLOCK. */
-static int cfuti_wait_begin(cfuti_collector *c, cfut_future **fs, size_t n, int when, bool must,
-                            size_t *m)
+/* Begins a wait; *m as above. */
+static int cfuti_wait_begin(cfuti_collector *c, cfut_future **fs, size_t n, int when, size_t *m)
 {
     int r;
 
     cfuti_collector_init(c, CFUTI_WAIT, fs);
     c->when = when;
-    c->must = must;
     r = cfuti_wait_attach_all(c, n, m);
     if (r != CFUTI_TAKEN) return r;
 
@@ -4374,19 +4444,18 @@ static int cfuti_wait_begin(cfuti_collector *c, cfut_future **fs, size_t n, int 
     cfuti_partition(fs, c->done, *m, n);
     cfuti_collector_init(c, CFUTI_WAIT, fs);
     c->when = when;
-    c->must = must;
     *m = n;
     if (!cfuti_block_alloc(c, n)) return CFUT_NO_MEMORY;
     return cfuti_wait_attach_all(c, n, m);
 }
 
-static ptrdiff_t cfuti_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout, bool must)
+static ptrdiff_t cfuti_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_collector c;
     cfut_ns deadline = cfuti_deadline(timeout);
     size_t m = n;
-    int status = cfuti_wait_begin(&c, fs, n, when, must, &m);
+    int status = cfuti_wait_begin(&c, fs, n, when, &m);
 
     if (!status) {
         if (cfuti_is_working(t) && deadline == CFUT_FOREVER) cfuti_run_entries(&c, t);
@@ -4410,17 +4479,26 @@ CFUTDEF ptrdiff_t cfut_wait(cfut_future **fs, size_t n, int when, cfut_ns timeou
 {
     if (when < CFUT_ALL_COMPLETED || when > CFUT_FIRST_ERROR) return CFUT_INVALID;
     if (n > PTRDIFF_MAX || cfuti_has_null(fs, n)) return CFUT_INVALID;
-    return n ? cfuti_wait(fs, n, when, timeout, false) : 0;
+    return n ? cfuti_wait(fs, n, when, timeout) : 0;
+}
+
+/* Until f is its owner's; allocates nothing, cannot be left. */
+static void cfuti_reclaim_one(cfuti_thread *t, cfut_future *f)
+{
+    uint32_t s = cfuti_view(f);
+
+    if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH || cfuti_is_foreign(f, s))
+        return;
+    if (cfuti_is_working(t) && cfuti_claim(t, f, false) > 0) cfuti_execute(t, f);
+    else cfuti_block(t, f, CFUTI_WAIT, CFUT_FOREVER, true);
 }
 
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n)
 {
     if (!fs) return;
     for (size_t i = 0; i < n; i++) cfut_cancel(fs[i]);
-    for (size_t i = 0; i < n; i++) {
-        cfut_future *f = fs[i];
-        if (f) cfuti_wait(&f, 1, CFUT_ALL_COMPLETED, CFUT_FOREVER, true);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (fs[i]) cfuti_reclaim_one(cfuti_self(), fs[i]);
 }
 
 /* ---- as_completed ---- */
@@ -4584,6 +4662,7 @@ static int cfuti_iter_wait(cfut_iter *it)
     cfuti_thread *t = cfuti_self();
     int status;
 
+    if (cfuti_is_left_behind(&it->c)) return CFUT_FORKED;
     if (cfuti_is_working(t) && it->deadline == CFUT_FOREVER) cfuti_run_links(&it->c, t);
     status = cfuti_collector_wait(&it->c, t, it->deadline);
     if (status) return status;
@@ -4637,6 +4716,7 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
     f->in = in;
     f->out = out;
     f->owner = 0;
+    f->slot = CFUTI_UNQUEUED;
     f->state = cfuti_generation | CFUT_STATE_PENDING;
     if (!w || !t->frame || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
     f->owner = (uintptr_t)w->pool;
@@ -4651,7 +4731,8 @@ static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
     cfuti_frame frame;
 
     frame.executor = t->frame ? t->frame->executor : NULL;
-    cfuti_store_relaxed(&f->owner, (uintptr_t)t | 1);   /* relaxed: to cfut_running */
+    cfuti_store_relaxed(&f->state, cfuti_generation | CFUT_STATE_PENDING);  /* relaxed: ours */
+    cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
     f->status = cfuti_call_in_frame(t, f, &frame);
     if (f->status && frame.code == f->status) {
         memcpy(f->u.text, frame.text, sizeof f->u.text);
@@ -4858,12 +4939,15 @@ static void cfuti_abandon_ranges(cfuti_thread *t)
     while (t->range) {
         cfuti_range *r = t->range;
         cfuti_piece *p = r->upper;
+        uintptr_t owner;
 
         t->range = r->outer;
         if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
-        /* relaxed: a thief's mark or, joined and running here, our own */
-        if (!p || cfuti_load_relaxed(&p->f.owner) == ((uintptr_t)t | 1)) continue;
-        if (!cfuti_unqueue(r->map->pool, &p->f)) cfuti_result(&p->f, CFUT_FOREVER, true);
+        if (!p) continue;
+        owner = cfuti_load_relaxed(&p->f.owner);        /* relaxed: a thief's, or our own */
+        if (owner == ((uintptr_t)t | 1)) continue;      /* joined: it runs here */
+        if (owner && !cfuti_unqueue(r->map->pool, &p->f))
+            cfuti_result(&p->f, CFUT_FOREVER, true);
         if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, CFUT_ABANDONED);
     }
 }
@@ -5009,6 +5093,7 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
                      const cfut_map_desc *desc)
 {
     static cfut_map_desc defaults;     /* zero; not const, which C++ would want written out */
+    const cfuti_thread *t = cfuti_self();
     cfuti_map_state m;
 
     if (!desc) desc = &defaults;
@@ -5024,6 +5109,10 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     m.n = m.first = n;
     m.grain = desc->chunksize;
     m.status = desc->status;
+    if (t->frame) {
+        m.scope.task = t->frame->future;
+        m.scope.outer = t->frame->scope;
+    }
     m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
     cfuti_map_run(&m, ex, desc->caller_runs);
     return m.timed_out || cfuti_expired(m.scope.deadline) ? (int)CFUT_TIMEOUT : m.code;
@@ -5410,6 +5499,10 @@ static void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
     cfuti_extra *last, *e, *told = NULL;
 
     s = cfuti_decide(f, s, CFUT_STATE_CANCELLED, CFUT_CANCELLED, NULL);
+    if (s & CFUTI_ACKNOWLEDGED) {
+        cfuti_publish(f, s, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);
+        return;
+    }
     /* the results among the waiters leave its ring, linked by prev */
     e = s & CFUTI_WAITERS ? (cfuti_extra *)f->waiters : NULL;
     last = e ? e->prev : NULL;
@@ -5558,6 +5651,7 @@ CFUTDEF bool cfut_start(cfut_future *f)
     s = cfuti_future_lock(f);
     state = s & CFUTI_STATE;
     if (cfuti_is_final(s) || state == CFUT_STATE_FRESH) return false;
+    if (s & CFUTI_CANCELLING) s |= CFUTI_ACKNOWLEDGED;  /* the canceller goes on from there */
     if (state == CFUT_STATE_CANCELLED) {
         cfuti_publish(f, s & ~(uint32_t)CFUTI_STATE, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);
         return false;
@@ -5572,7 +5666,7 @@ CFUTDEF bool cfut_start(cfut_future *f)
 
 CFUTDEF int cfut_finish(cfut_future *f, int status)
 {
-    uint32_t s;
+    uint32_t s, final = CFUT_STATE_FINISHED;
 
     if (!f) return CFUT_INVALID;
     if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
@@ -5583,8 +5677,10 @@ CFUTDEF int cfut_finish(cfut_future *f, int status)
         cfuti_future_unlock(f, s);
         return CFUT_INVALID_STATE;
     }
-    s = cfuti_decide(f, s, CFUT_STATE_FINISHED, status, NULL);
-    cfuti_publish(f, s, CFUT_STATE_FINISHED, NULL);
+    if (status == CFUT_CANCELLED && (s & CFUTI_STATE) == CFUT_STATE_PENDING && f->owner)
+        final = CFUT_STATE_CANCELLED_AND_NOTIFIED;
+    s = cfuti_decide(f, s, final, status, NULL);
+    cfuti_publish(f, s, final, NULL);
     return CFUT_OK;
 }
 
@@ -5610,15 +5706,24 @@ CFUTDEF int cfut_fail(int code, const char *fmt, ...)
     return code;
 }
 
+static bool cfuti_asked_to_stop(const cfut_future *f)
+{
+    /* relaxed: nothing else travels */
+    return f && (cfuti_load_relaxed(&f->state) & CFUTI_STOP);
+}
+
 CFUTDEF bool cfut_stop_requested(void)
 {
     const cfuti_frame *frame = cfuti_self()->frame;
+    const cfuti_scope *scope;
 
     if (!frame) return false;
-    /* relaxed: nothing else travels */
-    if (cfuti_load_relaxed(&frame->future->state) & CFUTI_STOP) return true;
-    return frame->scope && (cfuti_load_relaxed(&frame->scope->stop) ||
-                            cfuti_expired(frame->scope->deadline));
+    if (cfuti_asked_to_stop(frame->future)) return true;
+    for (scope = frame->scope; scope; scope = scope->outer)
+        if (cfuti_load_relaxed(&scope->stop) || cfuti_expired(scope->deadline) ||
+            cfuti_asked_to_stop(scope->task))
+            return true;
+    return false;
 }
 
 CFUTDEF cfut_executor *cfut_current(void)

@@ -129,6 +129,13 @@ done >crossing
 # the same, so that the pairs at odd cuts come to even ones and back
 { head -c $mib one_line; cat crossing; } >crossing_shifted
 
+# Words and gaps that go on over whole pieces without a byte that counts.
+head -c $((5 * mib)) /dev/zero >../out/hollow
+for side in ab ' ' cd ef ' ' ' ' gh; do
+    printf '%s' "$side"
+    cat ../out/hollow
+done >hollow
+
 i=0
 while [ $i -lt 256 ]; do
     printf "\\$(printf %03o $i) x\\$(printf %03o $i)y\\$(printf %03o $i)\\$(printf %03o $i)\n"
@@ -178,7 +185,7 @@ for file in cut_exact cut_one_more cut_newlines one_word one_gap one_line lines;
         ok $? "$file in pieces, $jobs workers"
     done
 done
-for file in crossing crossing_shifted binary binary_big; do
+for file in crossing crossing_shifted hollow binary binary_big; do
     if [ $binary_words = yes ]; then
         same "$file: all counts" $file
         same "$file: words" -w $file
