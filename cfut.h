@@ -26,12 +26,13 @@ CONTENTS (search for ">>name")
   >>memory          allocation and checked sizes
   >>clock           deadlines
   >>lock            the small lock, and how it waits
+  >>thread          what the library knows about the calling thread
   >>future          states, completion, collectors: who may touch what when
-  >>callbacks       cfut_on_done
-  >>graph           who waits for whom: deadlock detection
+  >>callbacks       cfut_on_done, and calling a task
   >>queue           the worker's deque, the pool's inbox, the spill list
   >>sleep           when a worker parks and who wakes it
-  >>pool            threads: start, run, leave
+  >>pool            threads: start, run, leave; close, shutdown, exit, fork
+  >>graph           who waits for whom: deadlock detection
   >>process         process pool (not built yet)
   >>executor        what all executors share; inline and failed ones
   >>waiters         result, wait, as_completed, reclaim
@@ -172,18 +173,17 @@ THREAD SAFETY
 
 WHAT A CALL COSTS
 
-  call                          atomic operations  system calls       allocations
-  submit from outside           1 lock             1 when a worker    none
-                                                   sleeps and none
-                                                   searches
-  submit inside a task          1 exchange         the same           none
-  run                           2                  none               none
-  result, already done          1 load             none               none
-  result, waits                 1 lock             1 wait             none
-  cancel                        1 lock, 1 exchange none               none
-  wait, as_completed            2 locks a future   1 wait             none (1 block
-                                                                      for a second
-                                                                      waiter)
+  call                      atomic read-modify-writes  system calls     allocations
+  submit from outside       1                          1 if it wakes    none
+  submit in a task, fork    1                          1 if it wakes    none
+  run                       2                          none             none
+  result, already done      0                          none             none
+  result, waits             1, and 1 to be woken       1                none
+  cancel                    2                          none             none
+  join, not stolen          1                          none             none
+  wait, as_completed        2 a future, 2 to be told   1                none, or 1 for
+                                                                        a 2nd waiter
+  A submit wakes a worker only if one sleeps and none is looking for work.
   A pending future of int to int takes 128 bytes; running it touches 72.
 
 BUILD OPTIONS (define before including; "impl": only in the implementing file)
@@ -263,7 +263,8 @@ HISTORY
 #define CFUT_VERSION_MAJOR  0
 #define CFUT_VERSION_MINOR  1
 #define CFUT_VERSION_PATCH  0
-#define CFUT_VERSION        (CFUT_VERSION_MAJOR * 10000 + CFUT_VERSION_MINOR * 100 + CFUT_VERSION_PATCH)
+#define CFUT_VERSION \
+    (CFUT_VERSION_MAJOR * 10000 + CFUT_VERSION_MINOR * 100 + CFUT_VERSION_PATCH)
 #define CFUT_VERSION_STRING "0.1.0"
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -582,9 +583,10 @@ CFUTDEF bool cfut_start(cfut_future *f);
 
 /* Completes f with a status, from PENDING or RUNNING; runs callbacks, wakes
    waiters; f is then its owner's. A future that was submitted to an executor of
-   one's own and has not started ends as cancelled with CFUT_CANCELLED. CFUT_OK; CFUT_INVALID_STATE when f is already
-   final, cancelled, zeroed, or in the hands of a thread pool; CFUT_INVALID for
-   NULL. CFUT_TIMEOUT as status becomes ETIMEDOUT. Any thread. */
+   one's own and has not started ends as cancelled with CFUT_CANCELLED.
+   CFUT_OK; CFUT_INVALID_STATE when f is already final, cancelled, zeroed, or in
+   the hands of a thread pool; CFUT_INVALID for NULL. CFUT_TIMEOUT as status
+   becomes ETIMEDOUT. Any thread. */
 CFUTDEF int cfut_finish(cfut_future *f, int status);
 
 /* For executors: starts, calls and finishes one future that was handed to
@@ -996,7 +998,7 @@ enum {
 #include <sys/prctl.h>              /* thread names */
 #include <sys/syscall.h>
 #if defined(__GLIBC__) && !defined(__USE_MISC)
-#error "cfut: under -std=c11 include cfut.h before any system header where it is implemented, or use -std=gnu11."
+#error "cfut: with -std=c11 include cfut.h before all system headers where it is implemented."
 #endif
 #endif
 #endif
@@ -1977,7 +1979,8 @@ static void cfuti_swap_entries(cfuti_collector *c, size_t i, size_t k)
    plus 1; each holds the next such number, shifted and marked by bit 0. A
    pointer to a future has its two lowest bits clear. mark: what to leave in
    their place, 0 done, 2 not done. */
-static void cfuti_resolve_duplicates(cfuti_collector *c, cfuti_link *l, cfut_future *f, unsigned mark)
+static void cfuti_resolve_duplicates(cfuti_collector *c, cfuti_link *l, cfut_future *f,
+                                     unsigned mark)
 {
     uintptr_t i = l->b;
 
@@ -2176,7 +2179,7 @@ static void cfuti_publish(cfut_future *f, uint32_t s, uint32_t final, const char
 }
 
 /*=========================================================================
-    >>callbacks   cfut_on_done
+    >>callbacks   cfut_on_done, and calling a task
 =========================================================================*/
 
 static void cfuti_worker_is_busy(struct cfuti_worker *w);       /* >>pool */
@@ -5420,8 +5423,8 @@ static enum cfut_state cfuti_public_state(const cfut_future *f, uint32_t s)
     enum cfut_state state = (enum cfut_state)(s & CFUTI_STATE);
 
     /* relaxed: a report of what may have changed already */
-    if (state == CFUT_STATE_PENDING && (cfuti_load_relaxed(&f->owner) & 1)) return CFUT_STATE_RUNNING;
-    return state;
+    if (state != CFUT_STATE_PENDING || !(cfuti_load_relaxed(&f->owner) & 1)) return state;
+    return CFUT_STATE_RUNNING;
 }
 
 CFUTDEF enum cfut_state cfut_future_state(const cfut_future *f)

@@ -828,13 +828,15 @@ START_TEST(stream_yields_in_input_order)
 }
 END_TEST
 
-static struct gate first_may_end;
+static struct gate first_has_begun, first_may_end;
 
 /* Item 0 waits until the test lets it go. */
 static int first_waits(const int *i, int *out)
 {
-    if (*i == 0)
+    if (*i == 0) {
+        gate_open(&first_has_begun);
         gate_wait(&first_may_end);
+    }
     *out = *i;
     return CFUT_OK;
 }
@@ -849,6 +851,7 @@ START_TEST(stream_as_completed_yields_a_slow_item_last)
     cfut_stream *s;
     int out;
 
+    gate_init(&first_has_begun);
     gate_init(&first_may_end);
     s = cfut_stream_open(pool, &first_waits_task, pull_int, &feed,
                          &(cfut_stream_desc){ .buffersize = 4, .as_completed = true });
@@ -877,6 +880,7 @@ START_TEST(stream_in_order_waits_for_a_slow_item)
     cfut_stream *s;
     int out = -1;
 
+    gate_init(&first_has_begun);
     gate_init(&first_may_end);
     s = cfut_stream_open(pool, &first_waits_task, pull_int, &feed,
                          &(cfut_stream_desc){ .buffersize = 6 });
@@ -1264,11 +1268,13 @@ START_TEST(stream_closed_early_waits_for_what_runs)
     struct late_close c;
     pthread_t thread;
 
+    gate_init(&first_has_begun);
     gate_init(&first_may_end);
     atomic_store(&c.number, 0);
     c.s = cfut_stream_open(pool, &first_waits_task, pull_int, &feed,
                            &(cfut_stream_desc){ .buffersize = 4 });
     ck_assert_int_eq(cfut_stream_next_timeout(c.s, NULL, CFUT_MS(2)), CFUT_TIMEOUT);
+    gate_wait(&first_has_begun);
     thread = start_thread(late_close_run, &c);
     await_asleep(&c.number);
     gate_open(&first_may_end);
