@@ -491,10 +491,10 @@ CFUTDEF void cfut_close(cfut_executor *ex, int how);
 
 /* cfut_close, then waits until the last task has ended and the last thread is
    gone, and frees ex. Returns CFUT_OK; CFUT_DEADLOCK from inside one of its own
-   tasks (nothing was changed; CFUT_DETACH is allowed there); CFUT_FORKED in a
-   forked child; CFUT_INVALID for an unknown how. NULL, an executor that could
-   not be made, and one already ended: CFUT_OK, nothing happens. Two threads
-   may call it at once. */
+   tasks, or a callback of a task that a close of it is cancelling (nothing was
+   changed; CFUT_DETACH is allowed there); CFUT_FORKED in a forked child;
+   CFUT_INVALID for an unknown how. NULL, an executor that could not be made, and
+   one already ended: CFUT_OK, nothing happens. Two threads may call it at once. */
 CFUTDEF int cfut_shutdown(cfut_executor *ex, int how);
 
 /* The same with a limit. CFUT_TIMEOUT: closed, but not freed; call again. */
@@ -661,7 +661,8 @@ CFUTDEF cfut_future *cfut_next(cfut_iter *it);
 CFUTDEF void cfut_iter_end(cfut_iter *it);
 
 /* Makes the memory of fs[0..n) the caller's: cancels what waits, asks what runs
-   to stop, waits for all. NULL entries are skipped; order is kept. */
+   to stop, waits for all. NULL entries are skipped, and futures of tasks that the
+   caller itself is in; order is kept. */
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* ---- map ---- */
@@ -1193,7 +1194,7 @@ static int cfuti_sys_cpus(void)
 /* What a task may have used of the stack when it leaves by pthread_exit stays
    readable while the handler runs: glibc unwinds to the frame that registered
    the handler first, so that the handler's own frames would overwrite it. */
-enum { CFUTI_ABANDON_PAD = 16384 };
+enum { CFUTI_ABANDON_PAD = 32768 };
 
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
 {
@@ -1724,11 +1725,18 @@ typedef struct cfuti_notice {
     int status;
 } cfuti_notice;
 
+/* One pool whose queued tasks this thread is failing, with their callbacks. */
+typedef struct cfuti_failing {
+    struct cfuti_pool *pool;
+    struct cfuti_failing *outer;
+} cfuti_failing;
+
 typedef struct cfuti_thread {
     cfuti_frame *frame;             /* innermost task */
     cfuti_notice *notice;           /* innermost completion with callbacks */
     cfuti_collector *collector;     /* innermost wait that runs tasks here */
     struct cfuti_range *range;      /* innermost range of a map */
+    cfuti_failing *failing;         /* innermost cancelling close */
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
     bool woke;                      /* its last submit had to wake a worker */
     /* under the graph lock */
@@ -2045,7 +2053,8 @@ static void cfuti_arrive(cfuti_collector *c, cfuti_link *l, cfut_future *f, uint
 /* Under C: whether its owner sleeps and should not; then it counts as awake. */
 static bool cfuti_should_wake(cfuti_collector *c)
 {
-    if (!c->word || c->want || c->arriving) return false;
+    /* relaxed: doom may clear it, too */
+    if (!cfuti_load_relaxed(&c->word) || c->want || c->arriving) return false;
     cfuti_store_relaxed(&c->word, 0u);      /* relaxed: C carries what it stands for */
     return true;
 }
@@ -2482,6 +2491,7 @@ struct cfuti_pool {
     cfut_ns retry_at;               /* no thread could be started: not before */
     bool searching;                 /* somebody holds the search token */
     size_t users;                   /* calls that touch the workers: no end before them */
+    size_t failing;                 /* of these, who takes tasks out to fail them */
     bool closed, over, detached, reaping;
     uint32_t ended;                 /* 1: all threads gone; 2: freed; see >>pool */
 };
@@ -3141,6 +3151,12 @@ static size_t cfuti_graves;
 static unsigned cfuti_pools_made;       /* for default names */
 static bool cfuti_exiting;
 
+/* In a forked child: its locks may be held by threads that are gone. */
+static bool cfuti_pool_is_forked(const cfuti_pool *p)
+{
+    return cfuti_load_relaxed(&p->base.status) == CFUT_FORKED;  /* relaxed: one thread there */
+}
+
 static cfuti_pool *cfuti_pool_of(const cfut_executor *ex)
 {
     return (cfuti_pool *)(void *)(uintptr_t)ex;
@@ -3158,8 +3174,9 @@ static cfut_future *cfuti_take_from_inbox(cfuti_pool *p)
         size_t head = cfuti_load_relaxed(&p->head);
 
         if (head == p->tail) {
-            if (!cfuti_spill_to_inbox(p)) x = cfuti_spill_take(p);
-            if (x == CFUTI_EMPTY && !p->spill_first) break;
+            if (cfuti_spill_to_inbox(p)) continue;
+            x = cfuti_spill_take(p);
+            if (x == CFUTI_EMPTY) break;
         } else if (cfuti_cas_acquire(&p->head, &head, head + 1))
             x = cfuti_exchange_acquire(cfuti_inbox_slot(p, head), (uintptr_t)CFUTI_EMPTY);
     }
@@ -3180,11 +3197,32 @@ static cfut_future *cfuti_take_any(cfuti_pool *p)
     return f;
 }
 
+/* Their callbacks run here, and must not wait for the end of the pool, which
+   waits for us. */
 static void cfuti_fail_queued(cfuti_pool *p, uint32_t final, int status)
 {
+    cfuti_thread *t = cfuti_self();
+    cfuti_failing here = { p, t->failing };
     cfut_future *f;
 
+    cfuti_lock(&p->lock);
+    p->failing++;
+    cfuti_unlock(&p->lock);
+    t->failing = &here;
     while ((f = cfuti_take_any(p)) != NULL) cfuti_complete(f, final, status, NULL);
+    t->failing = here.outer;
+    cfuti_lock(&p->lock);
+    p->failing--;
+    cfuti_unlock(&p->lock);
+}
+
+/* Whether the pool's end waits for this thread. */
+static bool cfuti_holds_up(const cfuti_thread *t, const cfuti_pool *p)
+{
+    const cfuti_failing *failing = t->failing;
+
+    while (failing && failing->pool != p) failing = failing->outer;
+    return failing || (t->worker && t->worker->pool == p);
 }
 
 /* ---- threads ---- */
@@ -3313,7 +3351,7 @@ static void cfuti_thread_body(void *arg)
         cfuti_break_pool(p);
     } else {
         cfuti_worker_loop(w);
-        if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return;
+        if (cfuti_pool_is_forked(p)) return;
         if (p->finalizer) p->finalizer(p->init_arg);
     }
     t->worker = NULL;
@@ -3326,30 +3364,61 @@ static void cfuti_abandon_ranges(cfuti_thread *t);              /* >>map */
 
 enum { CFUTI_NESTED = 256 };
 
-/* Completes what runs on this thread as ABANDONED, the innermost first. All that
-   lies in the dead frames is read before any callback runs, whose frames may
-   overwrite it. Of tasks nested deeper than CFUTI_NESTED the outer ones are
-   read later. */
+/* A future in whose task or callback the thread ended. */
+typedef struct cfuti_orphan {
+    cfut_future *future;
+    uint32_t final;                 /* of one whose callbacks ran, else 0 */
+    int status;
+} cfuti_orphan;
+
+/* Reads up to CFUTI_NESTED of them out of dead frames, the innermost first. */
+static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
+{
+    size_t n = 0;
+
+    for (; t->notice && n < CFUTI_NESTED; t->notice = t->notice->outer, n++) {
+        o[n].future = t->notice->future;
+        o[n].final = t->notice->final;
+        o[n].status = t->notice->status;
+    }
+    for (; t->frame && n < CFUTI_NESTED; t->frame = t->frame->outer, n++) {
+        o[n].future = t->frame->future;
+        o[n].final = 0;
+    }
+    return n;
+}
+
+/* Runs what callbacks are left, and publishes. */
+static void cfuti_finish_orphan(const cfuti_orphan *o)
+{
+    cfuti_notice notice = { o->future, NULL, NULL, o->final, o->status };
+    uint32_t s;
+
+    if (!o->final) {
+        cfuti_complete(o->future, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+        return;
+    }
+    s = cfuti_future_lock(o->future);
+    s = cfuti_run_callbacks(o->future, s, &notice);
+    cfuti_publish(o->future, s, o->final, NULL);
+}
+
+/* Completes what ran on this thread. All that lies in the dead frames is read
+   before any callback runs, whose frames may overwrite it; of tasks nested
+   deeper than CFUTI_NESTED the outer ones are read later. */
 static void cfuti_abandon_tasks(cfuti_thread *t)
 {
-    cfut_future *fs[CFUTI_NESTED];
+    cfuti_orphan orphans[CFUTI_NESTED];
     size_t n;
 
     cfuti_abandon_ranges(t);
-    for (; t->collector; t->collector = t->collector->outer) cfuti_collector_detach(t->collector);
-    while (t->notice) {
-        cfut_future *f = t->notice->future;
-        uint32_t final = t->notice->final, s = cfuti_future_lock(f);
-
-        t->notice = t->notice->outer;
-        cfuti_publish(f, s, final, NULL);
+    for (; t->collector; t->collector = t->collector->outer) {
+        cfuti_collector_detach(t->collector);
+        if (t->collector->kind == CFUTI_WAIT && t->collector->block)
+            CFUT_FREE(t->collector->block);
     }
-    while (t->frame) {
-        for (n = 0; t->frame && n < CFUTI_NESTED; t->frame = t->frame->outer)
-            fs[n++] = t->frame->future;
-        for (size_t i = 0; i < n; i++)
-            cfuti_complete(fs[i], CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
-    }
+    while ((n = cfuti_collect_orphans(t, orphans)) > 0)
+        for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
 }
 
 /* Starts another thread in the place of this one, which nobody joins then. */
@@ -3387,7 +3456,7 @@ static void cfuti_thread_abandoned(void *arg)
 /* A worker that counts as idle is about to run user code after all. */
 static void cfuti_worker_is_busy(cfuti_worker *w)
 {
-    if (!w->idle) return;
+    if (!w->idle || cfuti_pool_is_forked(w->pool)) return;
     cfuti_lock(&w->pool->lock);
     cfuti_settle(w);
 }
@@ -3402,6 +3471,7 @@ static void cfuti_worker_before_done(cfuti_worker *w)
     /* relaxed: a hint; started only grows towards the maximum */
     if (CFUTI_LIKELY(cfuti_load_relaxed(&p->started) == p->max_workers)) return;
     if (w->bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
+    if (cfuti_pool_is_forked(p)) return;        /* the task has forked, and this is the child */
     cfuti_lock(&p->lock);
     if (!w->idle) p->idle++;
     w->idle = true;
@@ -3469,7 +3539,7 @@ static void cfuti_pool_close(cfut_executor *ex, int how)
     cfuti_pool *p = cfuti_pool_of(ex);
     bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
 
-    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED || !cfuti_pool_use(p)) return;
+    if (cfuti_pool_is_forked(p) || !cfuti_pool_use(p)) return;
     cfuti_lock(&p->lock);
     p->closed = true;
     if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
@@ -3541,8 +3611,8 @@ static int cfuti_pool_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
     cfuti_thread *t = cfuti_self();
     cfut_ns deadline = cfuti_deadline(timeout);
 
-    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return CFUT_FORKED;
-    if (t->worker && t->worker->pool == p && !(how & CFUT_DETACH)) return CFUT_DEADLOCK;
+    if (cfuti_pool_is_forked(p)) return CFUT_FORKED;
+    if (cfuti_holds_up(t, p) && !(how & CFUT_DETACH)) return CFUT_DEADLOCK;
     if (how & CFUT_DETACH) {
         cfuti_lock(&p->lock);
         p->detached = true;
@@ -3565,7 +3635,7 @@ static size_t cfuti_pool_workers(const cfut_executor *ex)
     cfuti_pool *p = cfuti_pool_of(ex);
     size_t n;
 
-    if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) return 0;
+    if (cfuti_pool_is_forked(p)) return 0;
     cfuti_lock(&p->lock);
     n = p->started - p->left;
     cfuti_unlock(&p->lock);
@@ -3725,7 +3795,7 @@ static void cfuti_at_exit(void)
     cfuti_pool *p;
 
     while ((p = cfuti_pool_to_drain()) != NULL) {
-        if (cfuti_load_relaxed(&p->base.status) == CFUT_FORKED) continue;
+        if (cfuti_pool_is_forked(p)) continue;
         if (w && w->pool == p) cfuti_drain_from_inside(p, w);
         else cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
     }
@@ -3783,18 +3853,22 @@ static bool cfuti_graph_reach(cfuti_thread *self, cfuti_thread *t, uint32_t epoc
     return true;
 }
 
-/* All workers of a pool in which something is queued. A pool that somebody is
-   about to cancel, or to start a thread for, will go on. */
+/* All workers of a pool in which something is queued. While somebody fails its
+   queue, it will go on. One that may grow will, too; but not where the system
+   refused the last thread. */
 static bool cfuti_graph_reach_pool(cfuti_thread *self, cfuti_pool *p, uint32_t epoch,
                                    cfuti_thread **list)
 {
     bool stuck;
 
     cfuti_lock(&p->lock);
-    stuck = p->started == p->max_workers && !p->users && !cfuti_load_relaxed(&p->ended);
+    stuck = (p->started == p->max_workers || p->retry_at) && !p->failing &&
+            !cfuti_load_relaxed(&p->ended);
     for (size_t i = 0; i < p->high && stuck; i++) {
         cfuti_thread *t = cfuti_load_acquire(&p->workers[i].record);    /* from its start */
-        stuck = t && cfuti_graph_reach(self, t, epoch, list);
+
+        if (p->workers[i].used && !p->workers[i].gone)
+            stuck = t && cfuti_graph_reach(self, t, epoch, list);
     }
     cfuti_unlock(&p->lock);
     return stuck;
@@ -3844,14 +3918,20 @@ static const char *cfuti_task_name(const cfut_future *f)
     return f->task && f->task->name ? f->task->name : "?";
 }
 
-/* Who must go on for a future, of several one: all are stuck. */
+/* Who must go on for a stuck future; of a pool's workers any one. */
 static cfuti_thread *cfuti_graph_runner(uintptr_t owner)
 {
+    cfuti_pool *p = (cfuti_pool *)owner;
+    cfuti_thread *t = NULL;
+
     if (owner & 1) return (cfuti_thread *)(owner - 1);
-    return cfuti_load_acquire(&((cfuti_pool *)owner)->workers[0].record);   /* from its start */
+    for (size_t i = 0; i < p->high && !t; i++)
+        t = cfuti_load_acquire(&p->workers[i].record);  /* acquire: from its start */
+    return t;
 }
 
-/* Writes "a -> b -> a" into the text of the running task. */
+/* Under the graph lock, which holds all of them where they are: writes
+   "a -> b -> a" into the text of the task that self runs, and waits in. */
 static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
 {
     cfuti_frame *frame = self->frame;
@@ -3866,10 +3946,10 @@ static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
 
         n += (size_t)snprintf(frame->text + n, size - n, " -> %s%s", cfuti_task_name(f),
                               owner & 1 ? "" : " (queued)");
-        if (n < size && !(owner & 1) && t->frame)
+        if (n < size && !(owner & 1) && t && t->frame)
             n += (size_t)snprintf(frame->text + n, size - n, " -> %s",
                                   cfuti_task_name(t->frame->future));
-        if (t == self || !t->waiting) break;
+        if (!t || t == self || !t->waiting) break;
         f = t->waiting;
     }
     frame->code = CFUT_DEADLOCK;
@@ -3993,6 +4073,7 @@ static cfut_future *cfuti_collector_target(cfuti_collector *c)
 /* Under the graph lock: makes a sleeping thread answer CFUT_DEADLOCK. */
 static void cfuti_graph_doom(cfuti_thread *t)
 {
+    cfuti_graph_text(t, t->waiting);
     t->doomed = true;
     cfuti_store_release(&t->sleeping_in->word, 0u);     /* release: doomed */
     cfuti_wake_word(&t->sleeping_in->word);
@@ -4025,13 +4106,15 @@ static int cfuti_graph_enter(cfuti_thread *t, cfuti_collector *c, cfut_future *f
 /* Under C, after a wake-up: whether this wait was chosen to break a circle. */
 static bool cfuti_graph_doomed(cfuti_thread *t, cfuti_collector *c)
 {
-    bool doomed;
+    cfuti_thread *victim;
+    bool doomed, busy;
 
     if (!c->target) return false;
     cfuti_lock(&cfuti_graph_lock);
-    doomed = t->doomed;
+    /* the circle may be broken since */
+    doomed = t->doomed && (cfuti_graph_stuck(t, t->waiting, &victim, &busy) || busy);
+    t->doomed = false;
     if (doomed) {
-        cfuti_graph_text(t, t->waiting);
         t->waiting = NULL;
         c->target = NULL;
     }
@@ -4492,6 +4575,7 @@ static void cfuti_reclaim_one(cfuti_thread *t, cfut_future *f)
 
     if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH || cfuti_is_foreign(f, s))
         return;
+    if (cfuti_load_relaxed(&f->owner) == ((uintptr_t)t | 1)) return;    /* we are in its task */
     if (cfuti_is_working(t) && cfuti_claim(t, f, false) > 0) cfuti_execute(t, f);
     else cfuti_block(t, f, CFUTI_WAIT, CFUT_FOREVER, true);
 }
@@ -4663,6 +4747,7 @@ CFUTDEF int cfut_as_completed(cfut_iter *it, cfut_future **fs, size_t n, cfut_ns
 static int cfuti_iter_wait(cfut_iter *it)
 {
     cfuti_thread *t = cfuti_self();
+    unsigned round = 0;
     int status;
 
     if (cfuti_is_left_behind(&it->c)) return CFUT_FORKED;
@@ -4670,6 +4755,11 @@ static int cfuti_iter_wait(cfut_iter *it)
     status = cfuti_collector_wait(&it->c, t, it->deadline);
     if (status) return status;
     cfuti_lock(&it->c.lock);
+    while (it->c.arriving) {        /* in the list, and not yet final */
+        cfuti_unlock(&it->c.lock);
+        cfuti_backoff(&round);
+        cfuti_lock(&it->c.lock);
+    }
     it->mine = it->c.ready;
     it->c.ready = 0;
     cfuti_unlock(&it->c.lock);
@@ -5077,7 +5167,8 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
 {
     cfuti_thread *t = cfuti_self();
     cfuti_pool *p = ex->ops == &cfuti_pool_ops ? cfuti_pool_of(ex) : NULL;
-    bool inside = p && t->frame && cfuti_worker_of(t, p) && !cfuti_load_relaxed(&p->refuse_inside);
+    cfuti_piece piece, *root = &piece;
+    bool inside = p && cfuti_worker_of(t, p) && !cfuti_load_relaxed(&p->refuse_inside);
 
     if (!p || (caller_runs && !inside)) {
         cfuti_map_shared(m, ex, caller_runs);
@@ -5087,9 +5178,14 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     if (m->grain == 0) m->grain = 1;
     if (!inside) {
         cfuti_map_pool(m, ex);
-        return;
+    } else if (t->frame) {
+        cfuti_map_range(m, 0, m->n, true);
+    } else {                        /* in a callback: a frame of its own */
+        cfuti_piece_init(root, m, 0, m->n);
+        piece.f.task = &cfuti_piece_task;
+        piece.f.in = &root;
+        cfuti_run_alone(t, &piece.f);
     }
-    cfuti_map_range(m, 0, m->n, true);
 }
 
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
@@ -5102,7 +5198,8 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     if (!desc) desc = &defaults;
     if (!ex || !task || !task->fn) return CFUT_INVALID;
     if (n && ((!in && task->in_size) || (!out && task->out_size))) return CFUT_INVALID;
-    if (cfuti_size(n, task->in_size, 0) == SIZE_MAX || cfuti_size(n, task->out_size, 0) == SIZE_MAX)
+    if (n > SIZE_MAX / 64 || cfuti_size(n, task->in_size, 0) == SIZE_MAX ||
+        cfuti_size(n, task->out_size, 0) == SIZE_MAX)
         return CFUT_INVALID;
     if (n == 0) return CFUT_OK;
     memset(&m, 0, sizeof m);
@@ -5110,7 +5207,7 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     m.in = (const char *)in;
     m.out = (char *)out;
     m.n = m.first = n;
-    m.grain = desc->chunksize;
+    m.grain = desc->chunksize < n ? desc->chunksize : n;
     m.status = desc->status;
     if (t->frame) {
         m.scope.task = t->frame->future;
