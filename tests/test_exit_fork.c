@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 
 /* ThreadSanitizer cannot start or end threads in a child of a process that had
-   several: there the cases that do so are left out. */
+   several, and its pthread_once never ends there if it was under way at the
+   fork: the cases that need these are left out. */
 #if defined(__SANITIZE_THREAD__)
 #define CHILD_THREADS 0
 #elif defined(__has_feature)
@@ -26,15 +27,20 @@
    LeakSanitizer's eyes, whatever only that thread's stack points to. */
 static int leaks_unknown;
 #if defined(__SANITIZE_ADDRESS__)
-#define WITH_LSAN 1
+#define WITH_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define WITH_LSAN 1
+#define WITH_ASAN 1
 #endif
 #endif
-#ifdef WITH_LSAN
+#ifdef WITH_ASAN
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return leaks_unknown; }
+/* Its allocator, unlike libc's, may be locked for ever in a child whose parent
+   had a thread in it: no forks beside threads that allocate. */
+#define CHILD_ALLOCATES 0
+#else
+#define CHILD_ALLOCATES 1
 #endif
 
 /* ---- helpers ---- */
@@ -988,11 +994,13 @@ static void fill(TCase *tc)
     tcase_add_test(tc, questions_in_forked_child_are_answered);
     tcase_add_test(tc, pool_ended_before_fork_is_closed_in_the_child);
     tcase_add_test(tc, fork_while_threads_submit_hangs_nobody);
-    tcase_add_test(tc, fork_while_pools_come_and_go_hangs_nobody);
-    tcase_add_test(tc, fork_while_the_first_pool_is_made_hangs_nobody);
+    if (CHILD_ALLOCATES)
+        tcase_add_test(tc, fork_while_pools_come_and_go_hangs_nobody);
     tcase_add_test(tc, fork_in_task_whose_child_exits_does_not_hang);
     tcase_add_test(tc, fork_in_task_whose_child_leaves_at_once_works);
     tcase_add_test(tc, fork_in_callback_whose_child_exits_does_not_hang);
+    if (CHILD_THREADS && CHILD_ALLOCATES)
+        tcase_add_test(tc, fork_while_the_first_pool_is_made_hangs_nobody);
     if (CHILD_THREADS) {
         tcase_add_test(tc, new_pool_in_forked_child_works);
         tcase_add_test(tc, fork_in_forked_child_works);
