@@ -761,12 +761,18 @@ START_TEST(pool_ended_before_fork_is_closed_in_the_child)
 END_TEST
 
 static cfut_executor *stirred;
+struct stirring { struct counter begun; struct gate stop; };
 
 static void *stir(void *arg)
 {
-    while (!gate_is_open(arg))
+    struct stirring *s = arg;
+
+    for (long i = 0; !gate_is_open(&s->stop); i++) {
         if (run_square(stirred, 3) != CFUT_OK)
             return NULL;
+        if (i == 0)
+            counter_add(&s->begun, 1);
+    }
     return arg;
 }
 
@@ -782,15 +788,17 @@ static void child_of_busy_parent(void)
 START_TEST(fork_while_threads_submit_hangs_nobody)
 {
     pthread_t t[3];
-    struct gate stop;
+    struct stirring s;
 
-    gate_init(&stop);
+    counter_init(&s.begun);
+    gate_init(&s.stop);
     stirred = test_pool();
     for (int i = 0; i < 3; i++)
-        t[i] = thread_start(stir, &stop);
+        t[i] = thread_start(stir, &s);
+    counter_wait(&s.begun, 3);
     for (int i = 0; i < 30; i++)
         ck_assert_int_eq(run_process(child_of_busy_parent), 0);
-    gate_open(&stop);
+    gate_open(&s.stop);
     for (int i = 0; i < 3; i++) {
         void *ok;
 
