@@ -669,7 +669,7 @@ CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* Zero in a field means the default. */
 typedef struct cfut_map_desc {
-    size_t chunksize;       /* items that are never split; 0: chosen (1) */
+    size_t chunksize;       /* items that are never split; 0: chosen */
     cfut_ns timeout;        /* of the whole; 0: none */
     int *status;            /* NULL, or n statuses, one per item */
     bool caller_runs;       /* the calling thread takes part though no worker */
