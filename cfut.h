@@ -627,6 +627,8 @@ typedef struct cfuti_collector {
     void *thread;               /* who follows */
     struct cfuti_collector *outer;
     bool must;                  /* cannot be left before it is ready */
+    int cpu;                    /* that its owner went to sleep on */
+    bool shares_cpu;            /* with whoever woke it */
 } cfuti_collector;
 
 /* Iterates over futures as they complete. On the caller's stack; not to be
@@ -1053,6 +1055,7 @@ extern "C" {
    cfuti_sys_yield      gives the CPU to another thread if there is one
    cfuti_sys_nap        sleeps some ns (no cancellation point)
    cfuti_sys_cpus       how many CPUs this process may use, at least 1
+   cfuti_sys_cpu        the CPU that the calling thread is on; below 0: unknown
    cfuti_sys_thread_start   starts cfuti_thread_body(arg); stack: bytes for the
                         user or 0; false: not started
                         *t may come late; the thread itself knows
@@ -1193,6 +1196,17 @@ static int cfuti_sys_cpus(void)
     if (n <= 0) n = sysconf(_SC_NPROCESSORS_ONLN);
 #endif
     return n > 0 ? (int)n : 1;
+}
+
+static int cfuti_sys_cpu(void)
+{
+#if CFUTI_LINUX && defined(SYS_getcpu)
+    unsigned cpu = 0;
+
+    return syscall(SYS_getcpu, &cpu, NULL, NULL) == 0 ? (int)cpu : -1;
+#else
+    return -1;
+#endif
 }
 
 /* What a task may have used of the stack when it leaves by pthread_exit stays
@@ -1489,6 +1503,11 @@ static int cfuti_sys_cpus(void)
     return n > 0 ? n : 1;
 }
 
+static int cfuti_sys_cpu(void)
+{
+    return (int)GetCurrentProcessorNumber();
+}
+
 static void cfuti_sys_guard(void (*fn)(void *), void (*lost)(void *), void *arg)
 {
     (void)lost;                     /* ExitThread has no handlers */
@@ -1601,6 +1620,9 @@ static void cfuti_sys_hooks(void)
 #endif
 #ifndef cfuti_cpus
 #define cfuti_cpus cfuti_sys_cpus
+#endif
+#ifndef cfuti_cpu
+#define cfuti_cpu cfuti_sys_cpu
 #endif
 #ifndef cfuti_thread_start
 #define cfuti_thread_start cfuti_sys_thread_start
@@ -1767,6 +1789,7 @@ typedef struct cfuti_thread {
     cfuti_failing *failing;         /* innermost cancelling close */
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
     bool woke;                      /* its last submit had to wake a worker */
+    bool shares_cpu;                /* with the thread that it woke, or that woke it, last */
     /* under the graph lock */
     cfut_future *waiting;           /* blocked, without limit, on this */
     cfuti_collector *sleeping_in;   /* by this wait */
@@ -2093,6 +2116,11 @@ static void cfuti_collector_unlock(cfuti_collector *c)
     bool wake = cfuti_should_wake(c);
     uint32_t *word = &c->word;
 
+    if (wake) {
+        int cpu = cfuti_cpu();
+
+        cfuti_self()->shares_cpu = c->shares_cpu = cpu >= 0 && cpu == c->cpu;
+    }
     cfuti_unlock(&c->lock);         /* last touch of c */
     if (wake) cfuti_wake_word(word);
 }
@@ -2471,6 +2499,7 @@ typedef struct cfuti_worker {
     uint32_t chunk_taken;           /* how many it took last, */
     cfut_ns chunk_began;            /* and when */
     bool token, idle;               /* under the pool's lock: see >>sleep */
+    bool cold;                      /* its last sleep was long */
     char name[64];
     cfuti_os_thread thread;         /* stored by the thread itself */
     bool used, gone;                /* under the pool's lock */
@@ -2776,6 +2805,10 @@ static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
    wake-up, so a hundred submits in a row make one wake call.
    A worker that runs out of work takes the token if it is free and searches
    for CFUT_SPIN_NS, then parks; if it is not free, it parks at once.
+   It also parks at once when searching would burn CPU time for nothing: when
+   its last sleep was much longer than a search, so that the next one will be,
+   too; or when it has just woken a waiter that slept on the CPU which it would
+   keep busy, and from which its next task is to come.
    All of this is written under p->lock; hint repeats it in one word, for
    workers that push without the lock.
 
@@ -3106,6 +3139,7 @@ static void cfuti_check_over(cfuti_pool *p)
 static bool cfuti_park(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
+    cfut_ns slept;
     bool over;
 
     cfuti_lock(&p->lock);
@@ -3133,8 +3167,10 @@ static bool cfuti_park(cfuti_worker *w)
         }
         cfuti_unlock(&p->lock);     /* somebody wakes us, with the token */
     }
+    slept = cfuti_now();
     /* acquire: pairs with cfuti_wake_worker */
     while (cfuti_load_acquire(&w->word) == 0) cfuti_wait_word(&w->word, 0, CFUT_FOREVER);
+    w->cold = cfuti_now() - slept > 5 * CFUT_SPIN_NS;
     cfuti_lock(&p->lock);
     over = p->over;
     cfuti_unlock(&p->lock);
@@ -3145,11 +3181,14 @@ static bool cfuti_park(cfuti_worker *w)
 static bool cfuti_idle(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
+    cfuti_thread *t = cfuti_self();
+    bool spin = CFUT_SPIN_NS > 0 && !w->cold && !t->shares_cpu;
 
+    t->shares_cpu = false;
     cfuti_lock(&p->lock);
     if (!w->idle) p->idle++;
     w->idle = true;
-    if (!p->searching && !p->over && CFUT_SPIN_NS > 0) p->searching = w->token = true;
+    if (!p->searching && !p->over && spin) p->searching = w->token = true;
     cfuti_hint_update(p);
     cfuti_unlock(&p->lock);
     if (w->token && cfuti_spin_until(cfuti_pool_seen_busy, p)) return true;
@@ -4179,6 +4218,8 @@ static int cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool fol
     else c->want = c->pending;
     if (!c->pending) c->want = 0;
     cfuti_store_relaxed(&c->word, 1u);      /* relaxed: C carries it */
+    c->cpu = cfuti_cpu();
+    c->shares_cpu = false;
     if (f) may = cfuti_graph_enter(t, c, f);
     if (may != CFUTI_MAY_SLEEP) {
         cfuti_store_relaxed(&c->word, 0u);
@@ -4190,13 +4231,14 @@ static int cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool fol
 }
 
 /* Without C: sleeps until the word is cleared; C again. */
-static void cfuti_collector_sleep(cfuti_collector *c, cfut_ns deadline)
+static void cfuti_collector_sleep(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
 {
     cfuti_unlock(&c->lock);
     /* acquire: doomed; all else is carried by C */
     while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline))
         cfuti_wait_word(&c->word, 1, deadline);
     cfuti_lock(&c->lock);
+    t->shares_cpu = c->shares_cpu;
 }
 
 /* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT, CFUT_DEADLOCK or CFUT_FORKED. */
@@ -4217,7 +4259,7 @@ static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns dea
         } else if (may == CFUTI_MUST_NOT_SLEEP) {
             status = CFUT_DEADLOCK;
         } else {
-            cfuti_collector_sleep(c, deadline);
+            cfuti_collector_sleep(c, t, deadline);
             if (cfuti_load_relaxed(&c->word)) status = CFUT_TIMEOUT;
             else if (cfuti_graph_doomed(t, c)) status = CFUT_DEADLOCK;
             cfuti_store_relaxed(&c->word, 0u);
@@ -4400,6 +4442,7 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     cfuti_thread *t = cfuti_self();
     uint32_t s = cfuti_view(f);
     cfut_ns deadline;
+    bool spin;
 
     if (cfuti_is_final(s)) return f->status;
     if ((s & CFUTI_STATE) == CFUT_STATE_FRESH) return CFUT_INVALID_STATE;
@@ -4409,8 +4452,9 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     if (cfuti_is_working(t) && timeout == CFUT_FOREVER && cfuti_claim(t, f, false) > 0)
         return cfuti_execute(t, f);
     deadline = cfuti_deadline(timeout);
-    if (!t->woke && timeout > CFUT_SPIN_NS && CFUT_SPIN_NS > 0 &&
-        cfuti_spin_until(cfuti_seen_final, f))
+    spin = CFUT_SPIN_NS > 0 && timeout > CFUT_SPIN_NS && !t->woke && !t->shares_cpu;
+    t->shares_cpu = false;
+    if (spin && cfuti_spin_until(cfuti_seen_final, f))
         return cfuti_view(f), f->status;    /* the view acquires */
     return cfuti_block(t, f, CFUTI_RESULT, deadline, must);
 }
