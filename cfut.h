@@ -573,7 +573,8 @@ CFUTDEF int cfut_future_describe(const cfut_future *f, char *buf, size_t size);
 /* ---- futures completed by hand: bridges, tests, one's own executors ---- */
 
 /* Makes f PENDING, without executor. Its producer calls cfut_start (optional)
-   and cfut_finish. NULL does nothing. */
+   and cfut_finish. After a fork the child's copy is the child's to complete:
+   its callbacks run there, too. NULL does nothing. */
 CFUTDEF void cfut_future_init(cfut_future *f);
 
 /* PENDING -> RUNNING: true, from now on cancel comes too late. CANCELLED ->
@@ -585,8 +586,9 @@ CFUTDEF bool cfut_start(cfut_future *f);
    waiters; f is then its owner's. A future that was submitted to an executor of
    one's own and has not started ends as cancelled with CFUT_CANCELLED.
    CFUT_OK; CFUT_INVALID_STATE when f is already final, cancelled, zeroed, or in
-   the hands of a thread pool; CFUT_INVALID for NULL. CFUT_TIMEOUT as status
-   becomes ETIMEDOUT. Any thread. */
+   the hands of a thread pool; CFUT_FORKED when an executor of the parent process
+   has it; CFUT_INVALID for NULL. CFUT_TIMEOUT as status becomes ETIMEDOUT. Any
+   thread. */
 CFUTDEF int cfut_finish(cfut_future *f, int status);
 
 /* For executors: starts, calls and finishes one future that was handed to
@@ -1856,6 +1858,13 @@ static uint32_t cfuti_generation;
    3. The completer wakes a waiter whose stack frame is gone: it releases the
       collector's lock as its last touch, and wakes by address.
 
+   FORK. What was pending in the parent has its fork generation. If it has an
+   owner, it is foreign: the child answers CFUT_FORKED and never locks it, as the
+   threads that hold locks or would complete it stayed behind. If it has none
+   (by hand), the child's first locker takes it over, lock bit or not, and leaves
+   out whatever belonged to other threads (cfuti_inherit). u.before is never
+   changed so that a copy taken halfway could not be read.
+
    COLLECTORS
 
    A collector is one call that waits, for one future (RESULT), a set (WAIT),
@@ -1954,18 +1963,30 @@ static uint32_t cfuti_view(const cfut_future *f)
     return s;
 }
 
-/* Locks f unless it is final or fresh; returns the state before. */
+/* In a forked child, of a future that it may complete: without what belonged to
+   threads that stayed behind. Its callbacks remain. */
+static uint32_t cfuti_inherit(const cfut_future *f, uint32_t s)
+{
+    s &= ~(uint32_t)(CFUTI_GENERATION | CFUTI_LOCK | CFUTI_LINK | CFUTI_WAITERS);
+    if (!cfuti_notice_of(f)) s &= ~(uint32_t)(CFUTI_COMPLETING | CFUTI_CANCELLING);
+    return s | cfuti_generation;
+}
+
+/* Locks f unless it is final or fresh; returns the state before. Not for one
+   that is foreign. */
 static uint32_t cfuti_future_lock(cfut_future *f)
 {
     unsigned round = 0;
-    uint32_t s = cfuti_load_acquire(&f->state);     /* acquire: as in cfuti_view */
+    uint32_t s = cfuti_load_acquire(&f->state), now;    /* acquire: as in cfuti_view */
 
     while (!cfuti_is_final(s) && (s & CFUTI_STATE) != CFUT_STATE_FRESH) {
-        if (s & CFUTI_LOCK) {
+        now = s;
+        if (CFUTI_UNLIKELY((s ^ cfuti_generation) & CFUTI_GENERATION)) now = cfuti_inherit(f, s);
+        if (now & CFUTI_LOCK) {
             cfuti_backoff(&round);
             s = cfuti_load_acquire(&f->state);
-        } else if (cfuti_cas_acquire(&f->state, &s, s | CFUTI_LOCK)) {
-            break;                  /* acquire, also on failure: pairs with
+        } else if (cfuti_cas_acquire(&f->state, &s, now | CFUTI_LOCK)) {
+            return now;             /* acquire, also on failure: pairs with
                                        cfuti_future_unlock, or as in cfuti_view */
         }
     }
@@ -2249,11 +2270,14 @@ static void cfuti_publish(cfut_future *f, uint32_t s, uint32_t final, const char
 
 static void cfuti_worker_is_busy(struct cfuti_worker *w);       /* >>pool */
 
-/* Under F: takes the oldest callback out. */
-static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb)
+/* Under F: takes the oldest callback out. *node: to be freed once F is let go,
+   or NULL; a fork may come before that, and the child see it as before. */
+static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb,
+                                cfuti_callback **node)
 {
     cfuti_callback *last, *first;
 
+    *node = NULL;
     if (*s & CFUTI_CALLBACK) {
         cb->fn = f->u.before.fn;
         cb->user = f->u.before.user;
@@ -2266,7 +2290,7 @@ static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb)
     *cb = *first;
     if (first == last) *s &= ~(uint32_t)CFUTI_CALLBACKS;
     last->next = first->next;
-    CFUT_FREE(first);
+    *node = first;
     return true;
 }
 
@@ -2275,13 +2299,14 @@ static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb)
 static uint32_t cfuti_run_callbacks(cfut_future *f, uint32_t s, cfuti_notice *notice)
 {
     cfuti_thread *t = cfuti_self();
-    cfuti_callback cb;
+    cfuti_callback cb, *node;
 
     if (t->worker) cfuti_worker_is_busy(t->worker);
     notice->outer = t->notice;
     t->notice = notice;
-    while (cfuti_take_callback(f, &s, &cb)) {
+    while (cfuti_take_callback(f, &s, &cb, &node)) {
         cfuti_future_unlock(f, s);
+        if (node) CFUT_FREE(node);
         cb.fn(f, cb.user);
         s = cfuti_future_lock(f);
     }
@@ -5821,6 +5846,7 @@ CFUTDEF int cfut_on_done(cfut_future *f, cfut_done_fn fn, void *user)
 CFUTDEF void cfut_future_init(cfut_future *f)
 {
     if (!f) return;
+    cfuti_hooks();
     memset(f, 0, sizeof *f);
     cfuti_store_relaxed(&f->state, cfuti_generation | CFUT_STATE_PENDING);  /* relaxed: not
                                                                                shared yet */
@@ -5834,11 +5860,18 @@ static bool cfuti_in_other_hands(const cfut_future *f)
     return (owner & 1) || (owner && ((const cfut_executor *)owner)->ops == &cfuti_pool_ops);
 }
 
+static bool cfuti_is_left_in_parent(const cfut_future *f)
+{
+    uint32_t s = cfuti_view(f);
+
+    return !cfuti_is_final(s) && (s & CFUTI_STATE) != CFUT_STATE_FRESH && cfuti_is_foreign(f, s);
+}
+
 CFUTDEF bool cfut_start(cfut_future *f)
 {
     uint32_t s, state;
 
-    if (!f) return false;
+    if (!f || cfuti_is_left_in_parent(f)) return false;
     s = cfuti_future_lock(f);
     state = s & CFUTI_STATE;
     if (cfuti_is_final(s) || state == CFUT_STATE_FRESH) return false;
@@ -5860,6 +5893,7 @@ CFUTDEF int cfut_finish(cfut_future *f, int status)
     uint32_t s, final = CFUT_STATE_FINISHED;
 
     if (!f) return CFUT_INVALID;
+    if (cfuti_is_left_in_parent(f)) return CFUT_FORKED;
     if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
     s = cfuti_future_lock(f);
     if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH) return CFUT_INVALID_STATE;

@@ -29,6 +29,10 @@ static int paused_atfork(fork_handler before, fork_handler parent, fork_handler 
 #endif
 #ifndef CHILD_THREADS
 #define CHILD_THREADS 1
+#else
+/* Else each child sleeps for a second before it is gone. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) { return "atexit_sleep_ms=0"; }
 #endif
 
 /* A child that was forked in a worker has lost the main thread, and with it, to
@@ -751,6 +755,91 @@ START_TEST(fork_in_forked_child_works)
 }
 END_TEST
 
+/* What a thread of the parent held when it forked. */
+static cfut_future by_hand;
+static struct hold hand_hold;
+static int hand_callbacks;
+
+static void stop_in_callback(cfut_future *f, void *user)
+{
+    (void)f;
+    gate_open(&hand_hold.started);
+    gate_wait(user);
+}
+
+static void count_hand_callback(cfut_future *f, void *user)
+{
+    (void)user;
+    (void)f;
+    hand_callbacks++;
+}
+
+static void child_completes_by_hand(void)
+{
+    ck_assert_int_eq(cfut_result_timeout(&by_hand, CFUT_MS(1)), CFUT_TIMEOUT);
+    ck_assert_int_eq(cfut_on_done(&by_hand, count_hand_callback, NULL), CFUT_OK);
+    ck_assert_int_eq(cfut_finish(&by_hand, 4), CFUT_OK);
+    ck_assert_int_eq(cfut_result(&by_hand), 4);
+    ck_assert_int_eq(hand_callbacks, 2);
+}
+
+static void *wait_for_hand(void *arg) { return cfut_result(arg) == CFUT_CANCELLED ? arg : NULL; }
+
+/* SEM 80: those who waited stayed in the parent; the callback is in both */
+START_TEST(future_by_hand_with_a_waiter_is_the_forked_childs_to_complete)
+{
+    pthread_t t;
+    void *ok;
+
+    cfut_future_init(&by_hand);
+    ck_assert_int_eq(cfut_on_done(&by_hand, count_hand_callback, NULL), CFUT_OK);
+    t = thread_start(wait_for_hand, &by_hand);
+    test_sleep(CFUT_MS(20));
+    ck_assert_int_eq(run_process(child_completes_by_hand), 0);
+    ck_assert_int_eq(cfut_result_timeout(&by_hand, 0), CFUT_TIMEOUT);
+    ck_assert_int_eq(cfut_cancel(&by_hand), true);
+    ck_assert(!cfut_start(&by_hand));
+    ck_assert_int_eq(pthread_join(t, &ok), 0);
+    ck_assert_ptr_nonnull(ok);
+}
+END_TEST
+
+/* SEM 80: another thread was just about to register something */
+START_TEST(future_by_hand_locked_at_a_fork_is_the_childs_to_complete)
+{
+    cfut_future_init(&by_hand);
+    ck_assert_int_eq(cfut_on_done(&by_hand, count_hand_callback, NULL), CFUT_OK);
+    by_hand.state |= CFUTI_LOCK;
+    ck_assert_int_eq(run_process(child_completes_by_hand), 0);
+    by_hand.state &= ~(uint32_t)CFUTI_LOCK;
+    hand_callbacks = -1;
+    ck_assert_int_eq(cfut_finish(&by_hand, 4), CFUT_OK);
+    ck_assert_int_eq(hand_callbacks, 0);
+}
+END_TEST
+
+static void *finish_hand(void *arg) { return cfut_finish(arg, 4) == CFUT_OK ? arg : NULL; }
+
+/* SEM 80: another thread was running its callbacks; the child runs the rest */
+START_TEST(future_by_hand_in_its_callbacks_at_a_fork_is_the_childs_to_complete)
+{
+    pthread_t t;
+    void *ok;
+
+    hold_init(&hand_hold);
+    cfut_future_init(&by_hand);
+    ck_assert_int_eq(cfut_on_done(&by_hand, stop_in_callback, &hand_hold.release), CFUT_OK);
+    ck_assert_int_eq(cfut_on_done(&by_hand, count_hand_callback, NULL), CFUT_OK);
+    t = thread_start(finish_hand, &by_hand);
+    gate_wait(&hand_hold.started);
+    ck_assert_int_eq(run_process(child_completes_by_hand), 0);
+    gate_open(&hand_hold.release);
+    ck_assert_int_eq(pthread_join(t, &ok), 0);
+    ck_assert_ptr_nonnull(ok);
+    ck_assert_int_eq(hand_callbacks, 1);
+}
+END_TEST
+
 /* A pool that ended before the fork is just closed. */
 static cfut_executor *ended;
 
@@ -1023,6 +1112,9 @@ static void fill(TCase *tc)
     tcase_add_test(tc, waits_in_forked_child_are_forked);
     tcase_add_test(tc, questions_in_forked_child_are_answered);
     tcase_add_test(tc, pool_ended_before_fork_is_closed_in_the_child);
+    tcase_add_test(tc, future_by_hand_with_a_waiter_is_the_forked_childs_to_complete);
+    tcase_add_test(tc, future_by_hand_locked_at_a_fork_is_the_childs_to_complete);
+    tcase_add_test(tc, future_by_hand_in_its_callbacks_at_a_fork_is_the_childs_to_complete);
     tcase_add_test(tc, fork_while_threads_submit_hangs_nobody);
     if (CHILD_ALLOCATES)
         tcase_add_test(tc, fork_while_pools_come_and_go_hangs_nobody);
