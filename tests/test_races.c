@@ -272,30 +272,33 @@ START_TEST(close_while_a_worker_claims_the_last_task_loses_nothing)
 }
 END_TEST
 
-/* SEM 67: the inbox is empty, and takes in the whole spill list. */
-START_TEST(cancelling_close_reaches_what_had_spilled)
+/* SEM 67: closes a pool with n tasks in its spill list. The inbox is empty and
+   takes them in, or is full still. */
+static void expect_spilled_cancelled(bool full)
 {
     enum { N = 10 };
     struct busy_pool b;
     cfut_executor *ex = busy_pool_open(&b);
     square_future f[N];
 
-    for (int full = 0; full < 2; full++) {
-        block_inbox(inside(ex), true);
-        for (int i = 0; i < N; i++)
-            square_submit(ex, &f[i], i);
-        ck_assert_ptr_eq(inside(ex)->spill_first, &f[0].base);
-        if (!full)
-            block_inbox(inside(ex), false);
-        cfut_close(ex, CFUT_CANCEL_PENDING);
-        for (int i = 0; i < N; i++)
-            ck_assert_int_eq(square_result_timeout(&f[i], 0), CFUT_CANCELLED);
-        if (full)
-            block_inbox(inside(ex), false);
-        busy_pool_end(&b);
-        ex = busy_pool_open(&b);
-    }
+    block_inbox(inside(ex), true);
+    for (int i = 0; i < N; i++)
+        square_submit(ex, &f[i], i);
+    ck_assert_ptr_eq(inside(ex)->spill_first, &f[0].base);
+    if (!full)
+        block_inbox(inside(ex), false);
+    cfut_close(ex, CFUT_CANCEL_PENDING);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(square_result_timeout(&f[i], 0), CFUT_CANCELLED);
+    if (full)
+        block_inbox(inside(ex), false);
     busy_pool_end(&b);
+}
+
+START_TEST(cancelling_close_reaches_what_had_spilled)
+{
+    expect_spilled_cancelled(false);
+    expect_spilled_cancelled(true);
 }
 END_TEST
 
@@ -491,12 +494,13 @@ static void linger_before_final(void *arg)
     test_sleep(A_WHILE);
 }
 
+/* Changes the state twice: to lock it, and to make it final. */
 static void *finish_slowly(void *arg)
 {
     struct meeting *m = arg;
 
     gate_wait(&m->go);
-    lay_ambush(STORED | WRITES, NULL, 0, NULL, NULL);
+    lay_ambush(WRITES, &m->b.state, 1, linger_before_final, m);
     cfut_finish(&m->b, CFUT_OK);
     return NULL;
 }
@@ -507,4 +511,911 @@ static void *wait_result(void *f)
     return NULL;
 }
 
-int main(void) { (void)finish_slowly; (void)wait_result; (void)let_other_arrive; (void)linger_before_final; return 0; }
+static void *wait_set(void *f)
+{
+    cfut_future *fs[1] = { f };
+
+    cfut_wait(fs, 1, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+    return NULL;
+}
+
+static void await_flag(cfut_future *f, uint32_t flag)
+{
+    cfut_ns end = test_now() + patience();
+
+    while (!(cfuti_load_acquire(&f->state) & flag) && test_now() < end)
+        test_sleep(CFUT_US(100));
+    ck_assert(cfuti_load_acquire(&f->state) & flag);
+}
+
+/* SEM 43: an iterator has seen that one is there, and comes to take the list;
+   meanwhile another one arrives, which has a second waiter: it is in the list
+   before it is final. */
+START_TEST(iter_yields_nothing_that_is_not_final)
+{
+    struct meeting m;
+    cfut_future *fs[2] = { &m.a, &m.b }, *f;
+    pthread_t waiter, finisher;
+    cfut_iter it;
+    int n = 0;
+
+    gate_init(&m.go);
+    gate_init(&m.arrived);
+    cfut_future_init(&m.a);
+    cfut_future_init(&m.b);
+    ck_assert_int_eq(cfut_as_completed(&it, fs, 2, CFUT_FOREVER), CFUT_OK);
+    waiter = thread_start(wait_result, &m.b);
+    await_flag(&m.b, CFUTI_WAITERS);
+    finisher = thread_start(finish_slowly, &m);
+    cfut_finish(&m.a, CFUT_OK);
+    lay_ambush(STORED, &it.c.lock, 0, let_other_arrive, &m);
+    for (; (f = cfut_next(&it)) != NULL; n++)
+        ck_assert_int_eq(cfut_future_state(f), CFUT_STATE_FINISHED);
+    ck_assert_int_eq(n, 2);
+    thread_end(finisher);
+    thread_end(waiter);
+}
+END_TEST
+
+struct claimers { cfut_future f; cfut_iter one, two; struct gate claimed, leave; };
+
+static void stay_claiming(void *arg)
+{
+    struct claimers *c = arg;
+
+    gate_open(&c->claimed);
+    gate_wait(&c->leave);
+}
+
+static void *claim_first(void *arg)
+{
+    struct claimers *c = arg;
+    cfut_future *fs[1] = { &c->f };
+
+    lay_ambush(WRITES, &c->f.owner, 0, stay_claiming, c);
+    cfut_as_completed(&c->one, fs, 1, CFUT_FOREVER);
+    return NULL;
+}
+
+/* SEM 44: two iterators over one finished future. The first has claimed it, and
+   not yet written its name; the name of the second, which yielded the future
+   before, must not be there any more. */
+START_TEST(iter_over_what_it_yielded_before_is_no_duplicate)
+{
+    struct claimers c;
+    cfut_future *fs[1] = { &c.f };
+    pthread_t first;
+
+    gate_init(&c.claimed);
+    gate_init(&c.leave);
+    cfut_future_init(&c.f);
+    cfut_finish(&c.f, CFUT_OK);
+    cfut_as_completed(&c.two, fs, 1, CFUT_FOREVER);
+    ck_assert_ptr_eq(cfut_next(&c.two), &c.f);
+    ck_assert_ptr_null(cfut_next(&c.two));
+    first = thread_start(claim_first, &c);
+    gate_wait(&c.claimed);
+    ck_assert_int_eq(cfut_as_completed(&c.two, fs, 1, CFUT_FOREVER), CFUT_OK);
+    gate_open(&c.leave);
+    thread_end(first);
+    ck_assert_uint_eq(c.one.total, 1);
+    ck_assert_uint_eq(c.two.total, 1);
+    ck_assert_ptr_eq(cfut_next(&c.one), &c.f);
+    ck_assert_ptr_eq(cfut_next(&c.two), &c.f);
+    cfut_iter_end(&c.one);
+    cfut_iter_end(&c.two);
+}
+END_TEST
+
+static void *release_later(void *hold)
+{
+    test_sleep(A_WHILE);
+    gate_open(&((struct hold *)hold)->release);
+    return NULL;
+}
+
+/* The place inside the future is taken, and there is no memory for another. */
+START_TEST(reclaim_beside_another_waiter_waits_without_memory)
+{
+    cfut_executor *ex = test_pool();
+    struct hold hold;
+    occupy_future f;
+    cfut_future *fs[1] = { &f.base };
+    pthread_t waiter, releaser;
+
+    hold_worker(ex, &f, &hold);
+    waiter = thread_start(wait_set, &f.base);
+    await_flag(&f.base, CFUTI_LINK);
+    fault_at(&fault_memory, 1, true);
+    releaser = thread_start(release_later, &hold);
+    cfut_reclaim(fs, 1);
+    ck_assert(cfut_done(&f.base));
+    fault_at(&fault_memory, 0, false);
+    thread_end(releaser);
+    thread_end(waiter);
+    end_pool(ex);
+}
+END_TEST
+
+/* SEM 8, 29: by hand: the producer comes while the canceller is in callbacks. It
+   has acknowledged then: nobody waits for it any more. */
+START_TEST(start_during_the_callbacks_of_a_cancel_acknowledges_it)
+{
+    cfut_future f, *fs[1] = { &f };
+    struct call cancel = { .f = &f };
+    struct hold callback;
+    pthread_t canceller;
+
+    hold_init(&callback);
+    cfut_future_init(&f);
+    cfut_on_done(&f, stay, &callback);
+    canceller = thread_start(run_cancel, &cancel);
+    gate_wait(&callback.started);
+    ck_assert(!cfut_start(&f));
+    gate_open(&callback.release);
+    thread_end(canceller);
+    ck_assert(cancel.status);
+    ck_assert_int_eq(cfut_future_state(&f), CFUT_STATE_CANCELLED_AND_NOTIFIED);
+    ck_assert_int_eq(cfut_wait(fs, 1, CFUT_ALL_COMPLETED, 0), 1);
+}
+END_TEST
+
+/* ---- deadlocks ---- */
+
+/* One of those who wait for each other. */
+struct party {
+    cfut_future *other;             /* for which it waits */
+    cfut_executor *ex;              /* of what it submits itself */
+    struct gate go;
+    thread_number number, later;    /* known before it sleeps, the second time */
+    void (*prepare)(struct party *);
+    struct hold *hold;
+    struct party *next;
+    int mapped;
+    square_future queued;
+};
+
+static void party_init(struct party *p, cfut_future *other, cfut_executor *ex)
+{
+    memset(p, 0, sizeof *p);
+    p->other = other;
+    p->ex = ex;
+    gate_init(&p->go);
+}
+
+static void party_begin(struct party *p)
+{
+    gate_wait(&p->go);
+    if (p->prepare)
+        p->prepare(p);
+    announce_thread(&p->number);
+}
+
+static int wait_other(struct party *const *p)
+{
+    party_begin(*p);
+    return cfut_result((*p)->other);
+}
+CFUT_ACTION(wait_other, struct party *);
+
+/* Cannot be told of a deadlock. */
+static int reclaim_other(struct party *const *p)
+{
+    party_begin(*p);
+    cfut_reclaim(&(*p)->other, 1);
+    return CFUT_OK;
+}
+CFUT_ACTION(reclaim_other, struct party *);
+
+/* Nor can the map, which queues in another pool. */
+static int map_then_wait(struct party *const *party)
+{
+    struct party *p = *party;
+    int in = 3, out;
+
+    party_begin(p);
+    p->mapped = square_map(p->ex, &in, &out, 1);
+    announce_thread(&p->later);
+    return p->other ? cfut_result(p->other) : p->mapped;
+}
+CFUT_ACTION(map_then_wait, struct party *);
+
+static int queue_then_wait(struct party *const *party)
+{
+    struct party *p = *party;
+
+    party_begin(p);
+    square_submit(p->ex, &p->queued, 3);
+    return square_result(&p->queued);
+}
+CFUT_ACTION(queue_then_wait, struct party *);
+
+static void wait_for_sleeper(cfut_future *f, void *party)
+{
+    struct party *p = party;
+
+    (void)f;
+    gate_open(&p->go);
+    await_asleep(&p->number);
+}
+
+/* SEM 81, rule B: it waits for what somebody is cancelling, out of the queue of
+   its own pool: it will be told, this is no deadlock. */
+START_TEST(no_deadlock_in_a_wait_for_what_is_being_cancelled)
+{
+    cfut_executor *ex = pool_of(1);
+    struct party p;
+    wait_other_future waiter;
+    square_future f;
+
+    party_init(&p, &f.base, NULL);
+    wait_other_submit(ex, &waiter, &p);
+    square_submit(ex, &f, 3);
+    cfut_on_done(&f.base, wait_for_sleeper, &p);
+    ck_assert(cfut_cancel(&f.base));
+    ck_assert_int_eq(wait_other_result(&waiter), CFUT_CANCELLED);
+    end_pool(ex);
+}
+END_TEST
+
+/* SEM 81: the future is being cancelled, and its pool has ended meanwhile: there
+   are no workers to ask what they wait for. */
+START_TEST(wait_for_what_is_being_cancelled_in_an_ended_pool_ends)
+{
+    struct busy_pool b;
+    cfut_executor *other = pool_of(1);
+    wait_other_future waiter;
+    square_future f;
+    struct call cancel = { .f = &f.base };
+    struct hold callback;
+    struct party p;
+    pthread_t canceller;
+
+    hold_init(&callback);
+    square_submit(busy_pool_open(&b), &f, 3);
+    cfut_on_done(&f.base, stay, &callback);
+    canceller = thread_start(run_cancel, &cancel);
+    gate_wait(&callback.started);
+    busy_pool_end(&b);
+    party_init(&p, &f.base, NULL);
+    wait_other_submit(other, &waiter, &p);
+    gate_open(&p.go);
+    await_asleep(&p.number);
+    gate_open(&callback.release);
+    ck_assert_int_eq(wait_other_result(&waiter), CFUT_CANCELLED);
+    thread_end(canceller);
+    end_pool(other);
+}
+END_TEST
+
+static void let_next_wait(void *party)
+{
+    struct party *p = party;
+
+    gate_open(&p->next->go);
+    await_asleep(&p->next->number);
+}
+
+/* The first store into the graph's lock lets it go: the wait is registered. */
+static void stop_before_sleep(struct party *p)
+{
+    lay_ambush(STORED, &cfuti_graph_lock, 0, let_next_wait, p);
+}
+
+/* SEM 81: the first has registered its wait and does not sleep yet; the second
+   closes the circle, cannot be told itself, and tells the first. */
+START_TEST(deadlock_told_just_before_the_sleep_is_heard)
+{
+    cfut_executor *ex = pool_of(2);
+    wait_other_future a;
+    reclaim_other_future b;
+    struct party first, second;
+
+    party_init(&first, &b.base, NULL);
+    party_init(&second, &a.base, NULL);
+    first.prepare = stop_before_sleep;
+    first.next = &second;
+    wait_other_submit(ex, &a, &first);
+    reclaim_other_submit(ex, &b, &second);
+    gate_open(&first.go);
+    ck_assert_int_eq(wait_other_result(&a), CFUT_DEADLOCK);
+    ck_assert_int_eq(reclaim_other_result(&b), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+struct pair { cfut_future *other, extra; struct gate go; };
+
+static int wait_pair(struct pair *const *pair)
+{
+    cfut_future *fs[2] = { (*pair)->other, &(*pair)->extra };
+
+    gate_open(&(*pair)->go);
+    return (int)cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+}
+CFUT_ACTION(wait_pair, struct pair *);
+
+/* SEM 81: one of the two that it waits for completes while it is told that the
+   other never will. (ThreadSanitizer sees what else this could do.) */
+START_TEST(deadlock_told_beside_an_arrival_is_heard)
+{
+    cfut_executor *ex = pool_of(2);
+    uint64_t seed = 5;
+
+    for (int round = 0; round < 50; round++) {
+        wait_pair_future a;
+        reclaim_other_future b;
+        struct pair pair = { .other = &b.base };
+        struct party p;
+
+        gate_init(&pair.go);
+        cfut_future_init(&pair.extra);
+        party_init(&p, &a.base, NULL);
+        reclaim_other_submit(ex, &b, &p);
+        wait_pair_submit(ex, &a, &pair);
+        gate_wait(&pair.go);
+        test_sleep(CFUT_US(300));
+        gate_open(&p.go);
+        test_sleep(CFUT_US(next_random(&seed) % 100));
+        cfut_finish(&pair.extra, CFUT_OK);
+        ck_assert_int_eq(wait_pair_result(&a), CFUT_DEADLOCK);
+        ck_assert_int_eq(reclaim_other_result(&b), CFUT_OK);
+    }
+    end_pool(ex);
+}
+END_TEST
+
+/* Two workers of a pool wait for a task elsewhere, which waits for what is queued
+   with them. Only one of the three can be told: whichever worker it is. */
+static void expect_told(bool plain_first)
+{
+    cfut_executor *ex = pool_of(2), *other = pool_of(1);
+    map_then_wait_future mapper;
+    reclaim_other_future must;
+    wait_other_future plain;
+    struct party in_mapper, in_must, in_plain;
+
+    party_init(&in_mapper, NULL, ex);
+    party_init(&in_must, &mapper.base, NULL);
+    party_init(&in_plain, &mapper.base, NULL);
+    gate_open(&in_must.go);
+    gate_open(&in_plain.go);
+    map_then_wait_submit(other, &mapper, &in_mapper);
+    if (plain_first) {
+        wait_other_submit(ex, &plain, &in_plain);
+        await_asleep(&in_plain.number);
+    }
+    reclaim_other_submit(ex, &must, &in_must);
+    await_asleep(&in_must.number);
+    if (!plain_first) {
+        wait_other_submit(ex, &plain, &in_plain);
+        await_asleep(&in_plain.number);
+    }
+    gate_open(&in_mapper.go);
+    ck_assert_int_eq(wait_other_result(&plain), CFUT_DEADLOCK);
+    ck_assert_int_eq(reclaim_other_result(&must), CFUT_OK);
+    ck_assert_int_eq(map_then_wait_result(&mapper), CFUT_OK);
+    end_pool(ex);
+    end_pool(other);
+}
+
+/* SEM 81 */
+START_TEST(deadlock_is_told_to_the_one_worker_that_can_be_told)
+{
+    expect_told(true);
+    expect_told(false);
+}
+END_TEST
+
+static void stay_woken(void *hold)
+{
+    gate_open(&((struct hold *)hold)->started);
+    gate_wait(&((struct hold *)hold)->release);
+}
+
+static void be_slow_to_wake(struct party *p)
+{
+    lay_ambush(SLEPT, NULL, 0, stay_woken, p->hold);
+}
+
+/* SEM 81: told waits for mapper, which waits for what is queued behind must, which
+   waits for told: told hears of it, but is slow to wake. Meanwhile a close has
+   cancelled what is queued, and mapper waits for a future completed by hand. */
+START_TEST(deadlock_that_was_broken_before_the_told_one_woke_is_none)
+{
+    cfut_executor *ex[3] = { pool_of(1), pool_of(1), pool_of(1) };
+    wait_other_future told;
+    map_then_wait_future mapper;
+    reclaim_other_future must;
+    struct party in_told, in_mapper, in_must;
+    struct hold hold;
+    cfut_future hand;
+
+    hold_init(&hold);
+    cfut_future_init(&hand);
+    party_init(&in_told, &mapper.base, NULL);
+    party_init(&in_mapper, &hand, ex[2]);
+    party_init(&in_must, &told.base, NULL);
+    in_told.prepare = be_slow_to_wake;
+    in_told.hold = &hold;
+    gate_open(&in_told.go);
+    gate_open(&in_must.go);
+    map_then_wait_submit(ex[1], &mapper, &in_mapper);
+    wait_other_submit(ex[0], &told, &in_told);
+    await_asleep(&in_told.number);
+    reclaim_other_submit(ex[2], &must, &in_must);
+    await_asleep(&in_must.number);
+    gate_open(&in_mapper.go);
+    gate_wait(&hold.started);
+    await_asleep(&in_mapper.number);
+    cfut_close(ex[2], CFUT_CANCEL_PENDING);
+    await_asleep(&in_mapper.later);
+    gate_open(&hold.release);
+    await_asleep(&in_told.number);
+    cfut_finish(&hand, CFUT_OK);
+    ck_assert_int_eq(wait_other_result(&told), CFUT_OK);
+    ck_assert_int_eq(map_then_wait_result(&mapper), CFUT_OK);
+    ck_assert_int_eq(in_mapper.mapped, CFUT_CANCELLED);
+    ck_assert_int_eq(reclaim_other_result(&must), CFUT_OK);
+    for (int i = 0; i < 3; i++)
+        end_pool(ex[i]);
+}
+END_TEST
+
+/* In the thread that has just started the worker of p: until the other one of
+   the circle has ended. */
+static void let_circle_close(void *party)
+{
+    struct party *p = party;
+    cfut_ns end = test_now() + patience();
+
+    let_next_wait(p);
+    while (!cfut_done(p->other) && test_now() < end)
+        test_sleep(CFUT_MS(1));
+}
+
+/* SEM 81: a circle closes while the submit that started its worker is still on
+   its way out of the pool. That will not help them. */
+START_TEST(deadlock_beside_a_submit_under_way_is_told)
+{
+    cfut_executor *ex = pool_of(1), *other = pool_of(1);
+    queue_then_wait_future queuer;
+    wait_other_future waiter;
+    struct party in_queuer, in_waiter;
+
+    party_init(&in_queuer, NULL, ex);
+    party_init(&in_waiter, &queuer.base, NULL);
+    gate_open(&in_waiter.go);
+    in_waiter.next = &in_queuer;
+    queue_then_wait_submit(other, &queuer, &in_queuer);
+    /* it takes the lock to submit, and, when the thread runs, to leave */
+    lay_ambush(WRITES, &inside(ex)->lock, 1, let_circle_close, &in_waiter);
+    wait_other_submit(ex, &waiter, &in_waiter);
+    ck_assert_int_eq(queue_then_wait_result(&queuer), CFUT_DEADLOCK);
+    ck_assert_int_eq(wait_other_result(&waiter), CFUT_DEADLOCK);
+    end_pool(ex);
+    end_pool(other);
+}
+END_TEST
+
+/* SEM 78, 81: the pool might have one more thread, but the system has refused it:
+   what is queued there has to wait for the one that waits for us. */
+START_TEST(deadlock_in_a_pool_that_cannot_grow_is_told)
+{
+    cfut_executor *ex = pool_of(2), *other = pool_of(1);
+    queue_then_wait_future queuer;
+    wait_other_future waiter;
+    struct party in_queuer, in_waiter;
+
+    party_init(&in_queuer, NULL, ex);
+    party_init(&in_waiter, &queuer.base, NULL);
+    gate_open(&in_waiter.go);
+    queue_then_wait_submit(other, &queuer, &in_queuer);
+    fault_at(&fault_threads, 2, true);
+    wait_other_submit(ex, &waiter, &in_waiter);
+    await_asleep(&in_waiter.number);
+    gate_open(&in_queuer.go);
+    ck_assert_int_eq(queue_then_wait_result(&queuer), CFUT_DEADLOCK);
+    ck_assert_int_eq(wait_other_result(&waiter), CFUT_DEADLOCK);
+    end_pool(ex);
+    ck_assert_int_eq(square_result(&in_queuer.queued), CFUT_OK);
+    end_pool(other);
+}
+END_TEST
+
+/* ---- tasks that end their thread ---- */
+
+static int leave_thread(const int *in, int *out)
+{
+    *out = *in;
+    pthread_exit(NULL);
+}
+CFUT_TASK(leave_thread, int, int);
+
+/* A deep callback: its frame lies where those of the tasks were. */
+static void scribble(cfut_future *f, void *calls)
+{
+    volatile unsigned char pad[65536];
+
+    (void)f;
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] = 0x55;
+    ++*(int *)calls;
+}
+
+struct nested_leave { leave_thread_future inner; int calls; };
+
+static int wait_for_leaver(struct nested_leave *const *in)
+{
+    leave_thread_submit(cfut_current(), &(*in)->inner, 1);
+    cfut_on_done(&(*in)->inner.base, scribble, &(*in)->calls);
+    return leave_thread_result(&(*in)->inner);
+}
+CFUT_ACTION(wait_for_leaver, struct nested_leave *);
+
+/* SEM 20, rule F: the inner one's callback runs before the outer one is told,
+   whose frame is dead by then. */
+START_TEST(pthread_exit_in_nested_task_with_a_deep_callback_ends_both)
+{
+    cfut_executor *ex = pool_of(1);
+    struct nested_leave n = { .calls = 0 };
+    wait_for_leaver_future outer;
+    square_future f;
+
+    wait_for_leaver_submit(ex, &outer, &n);
+    ck_assert_int_eq(wait_for_leaver_result(&outer), CFUT_ABANDONED);
+    ck_assert_int_eq(leave_thread_result(&n.inner), CFUT_ABANDONED);
+    ck_assert_int_eq(n.calls, 1);
+    square_submit(ex, &f, 3);
+    ck_assert_int_eq(square_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+static int leave_at_zero(const int *x, int *y)
+{
+    if (*x == 0)
+        pthread_exit(NULL);
+    *y = *x;
+    return CFUT_OK;
+}
+CFUT_TASK(leave_at_zero, int, int);
+
+enum { FULL = CFUTI_RING_MAX + 50 };
+static square_future filling[FULL];
+
+/* What comes to lie under the map's frames is no future. */
+static int soil_stack(void)
+{
+    volatile unsigned char pad[65536];
+
+    for (size_t i = 0; i < sizeof pad; i++)
+        pad[i] = 0xFF;
+    return pad[100];
+}
+
+static int fill_then_map(const int *n, int *out)
+{
+    int in[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, results[8];
+
+    for (int i = 0; i < FULL; i++)
+        square_submit(cfut_current(), &filling[i], i);
+    *out = soil_stack() + *n;
+    return leave_at_zero_map(cfut_current(), in, results, 8);
+}
+CFUT_TASK(fill_then_map, int, int);
+
+/* SEM 20: the worker's deque is full, so the map's forks stand nowhere: there is
+   nothing to take back when an item ends the thread. */
+START_TEST(map_in_a_full_deque_whose_item_exits_its_thread_ends)
+{
+    cfut_executor *ex = pool_of(1);
+    fill_then_map_future f;
+
+    fill_then_map_submit(ex, &f, 1);
+    ck_assert_int_eq(fill_then_map_result(&f), CFUT_ABANDONED);
+    for (int i = 0; i < FULL; i++)
+        ck_assert_int_eq(square_result(&filling[i]), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+/* ---- maps ---- */
+
+static int ask_whether_to_stop(const int *in, int *out)
+{
+    *out = *in + cfut_stop_requested();
+    return CFUT_OK;
+}
+CFUT_TASK(ask_whether_to_stop, int, int);
+
+/* SEM 5: the caller's part of the map is no task that anybody could have asked to
+   stop, whatever lay on its stack before. */
+START_TEST(map_whose_caller_runs_asks_no_item_to_stop)
+{
+    enum { N = 64 };
+    struct busy_pool b;
+    cfut_executor *ex = busy_pool_open(&b);
+    int in[N] = { 0 }, out[N];
+    cfut_map_desc desc = { .caller_runs = true };
+
+    ck_assert_int_eq(soil_stack(), 0xFF);
+    ck_assert_int_eq(ask_whether_to_stop_map_with(ex, in, out, N, &desc), CFUT_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(out[i], 0);
+    busy_pool_end(&b);
+}
+END_TEST
+
+/* Until it is asked to stop. */
+static int go_on(struct gate *const *started, int *stopped)
+{
+    cfut_ns end = test_now() + patience();
+
+    gate_open(*started);
+    while (!(*stopped = cfut_stop_requested()) && test_now() < end)
+        test_sleep(CFUT_US(100));
+    return CFUT_OK;
+}
+CFUT_TASK(go_on, struct gate *, int);
+
+static int map_inside(struct gate *const *started, int *stopped)
+{
+    struct gate *in[2] = { *started, *started };
+    int out[2] = { 0, 0 }, status = go_on_map(cfut_current(), in, out, 2);
+
+    *stopped = out[0] + out[1];
+    return status;
+}
+CFUT_TASK(map_inside, struct gate *, int);
+
+/* SEM 5, 55: the end of a map's time, and the cancel of its caller's task, reach
+   the items of a map within. */
+START_TEST(stop_reaches_the_items_of_a_map_within)
+{
+    cfut_executor *ex = pool_of(2);
+    cfut_map_desc desc = { .timeout = CFUT_MS(10) };
+    struct gate started, *in = &started;
+    map_inside_future f;
+    int out = 0;
+
+    gate_init(&started);
+    ck_assert_int_eq(map_inside_map_with(ex, &in, &out, 1, &desc), CFUT_TIMEOUT);
+    ck_assert_int_eq(out, gate_is_open(&started) ? 2 : 0);
+    gate_init(&started);
+    map_inside_submit(ex, &f, &started);
+    gate_wait(&started);
+    ck_assert(!cfut_cancel(&f.base));
+    ck_assert_int_eq(map_inside_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 2);
+    end_pool(ex);
+}
+END_TEST
+
+struct timed_map { cfut_executor *ex; int out[2], status; struct gate over; };
+
+static void map_here(cfut_future *f, void *user)
+{
+    struct timed_map *m = user;
+    int in[2] = { 3, 4 };
+
+    (void)f;
+    m->status = square_map_with(m->ex, in, m->out, 2, &(cfut_map_desc){ .timeout = patience() });
+    gate_open(&m->over);
+}
+
+/* SEM 25, 81: nobody but the worker that is in the callback could run the map. */
+START_TEST(map_with_a_timeout_in_a_callback_of_the_only_worker_runs)
+{
+    struct busy_pool b;
+    struct timed_map m = { .ex = busy_pool_open(&b) };
+
+    gate_init(&m.over);
+    cfut_on_done(&b.holder.base, map_here, &m);
+    busy_pool_free_worker(&b);
+    gate_wait(&m.over);
+    ck_assert_int_eq(m.status, CFUT_OK);
+    ck_assert_int_eq(m.out[0] + m.out[1], 25);
+    end_pool(m.ex);
+}
+END_TEST
+
+static int count_run(int *const *runs)
+{
+    __atomic_add_fetch(*runs, 1, __ATOMIC_SEQ_CST);
+    return CFUT_OK;
+}
+CFUT_ACTION(count_run, int *);
+
+/* SEM 57: two chunks of half of all numbers are none. */
+START_TEST(map_whose_caller_runs_with_a_huge_chunk_runs_each_item_once)
+{
+    enum { N = 100 };
+    static const size_t sizes[] = { SIZE_MAX / 2 + 1, SIZE_MAX / 4 + 1, SIZE_MAX };
+    cfut_executor *ex = pool_of(4);
+    int runs = 0, *in[N];
+
+    for (int i = 0; i < N; i++)
+        in[i] = &runs;
+    for (int i = 0; i < 3; i++) {
+        cfut_map_desc desc = { .chunksize = sizes[i], .caller_runs = true };
+
+        ck_assert_int_eq(count_run_map_with(ex, in, N, &desc), CFUT_OK);
+        ck_assert_int_eq(runs, N * (i + 1));
+    }
+    end_pool(ex);
+}
+END_TEST
+
+/* ---- exit and fork ---- */
+
+static int succeed_once(void *calls)
+{
+    return __atomic_fetch_add((int *)calls, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Until the other worker has gone. */
+static int exit_alone(cfut_executor *const *ex)
+{
+    while (cfut_executor_status(*ex) != CFUT_BROKEN || cfut_executor_workers(*ex) > 1)
+        test_sleep(CFUT_MS(1));
+    exit(7);
+}
+CFUT_ACTION(exit_alone, cfut_executor *);
+
+/* SEM 77, 79: the task that calls exit need not wait for a worker that left long
+   ago, since it could not be initialized. Expects exit status 7. */
+START_TEST(exit_in_task_beside_a_worker_that_failed_to_start_ends)
+{
+    int calls = 0;
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 2, .initializer = succeed_once, .init_arg = &calls });
+    exit_alone_future f;
+    square_future g;
+
+    exit_alone_submit(ex, &f, ex);
+    while (!cfut_running(&f.base))
+        test_sleep(CFUT_MS(1));
+    square_submit(ex, &g, 3);
+    exit_alone_result(&f);
+    ck_abort_msg("exit has returned");
+}
+END_TEST
+
+/* The exit status of a child, which must end within the time limit. */
+static int end_of(pid_t child)
+{
+    cfut_ns limit = test_now() + patience() / 2;
+    int status = 0;
+    pid_t gone;
+
+    ck_assert_int_gt(child, 0);
+    while ((gone = waitpid(child, &status, WNOHANG)) == 0 && test_now() < limit)
+        test_sleep(CFUT_MS(1));
+    if (gone == 0) {
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        ck_abort_msg("a child process hangs");
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* SEM 80: nobody comes there to complete what an iterator waits for. */
+START_TEST(iter_of_the_parent_says_forked_in_a_child)
+{
+    struct busy_pool b;
+    cfut_future *fs[1];
+    cfut_iter it;
+    pid_t child;
+
+    busy_pool_open(&b);
+    fs[0] = &b.holder.base;
+    cfut_as_completed(&it, fs, 1, CFUT_FOREVER);
+    fflush(NULL);
+    child = fork();
+    if (child == 0)
+        _exit(cfut_next(&it) == NULL && it.status == CFUT_FORKED ? 21 : 1);
+    ck_assert_int_eq(end_of(child), 21);
+    busy_pool_free_worker(&b);
+    ck_assert_ptr_eq(cfut_next(&it), fs[0]);
+    cfut_iter_end(&it);
+    end_pool(b.ex);
+}
+END_TEST
+
+static pthread_key_t in_child;
+
+static void leave_child(void *unused)
+{
+    (void)unused;
+    _exit(22);
+}
+
+struct split { struct gate started, go, over; int status; };
+
+/* The child's only thread goes on in the pool; its end is the child's. */
+static int fork_and_return(struct split *const *split)
+{
+    struct split *s = *split;
+    pid_t child;
+
+    gate_open(&s->started);
+    gate_wait(&s->go);
+    child = fork();
+    if (child == 0)
+        return pthread_setspecific(in_child, s);
+    s->status = end_of(child);
+    gate_open(&s->over);
+    return CFUT_OK;
+}
+CFUT_ACTION(fork_and_return, struct split *);
+
+/* SEM 80: another thread holds the pool's lock at the fork, so in the child it is
+   held for ever. */
+START_TEST(fork_in_task_while_the_pool_is_locked_lets_the_child_end)
+{
+    cfut_executor *ex = pool_of(4);
+    struct split s = { .status = 0 };
+    fork_and_return_future f;
+
+    ck_assert_int_eq(pthread_key_create(&in_child, leave_child), 0);
+    gate_init(&s.started);
+    gate_init(&s.go);
+    gate_init(&s.over);
+    fflush(NULL);
+    fork_and_return_submit(ex, &f, &s);
+    gate_wait(&s.started);
+    cfuti_lock(&inside(ex)->lock);
+    gate_open(&s.go);
+    gate_wait(&s.over);
+    cfuti_unlock(&inside(ex)->lock);
+    ck_assert_int_eq(s.status, 22);
+    ck_assert_int_eq(fork_and_return_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+/* ---- */
+
+static void fill_deadlocks(TCase *tc)
+{
+    tcase_add_test(tc, no_deadlock_in_a_wait_for_what_is_being_cancelled);
+    tcase_add_test(tc, wait_for_what_is_being_cancelled_in_an_ended_pool_ends);
+    tcase_add_test(tc, deadlock_told_just_before_the_sleep_is_heard);
+    tcase_add_test(tc, deadlock_told_beside_an_arrival_is_heard);
+    tcase_add_test(tc, deadlock_is_told_to_the_one_worker_that_can_be_told);
+    tcase_add_test(tc, deadlock_that_was_broken_before_the_told_one_woke_is_none);
+    tcase_add_test(tc, deadlock_beside_a_submit_under_way_is_told);
+    tcase_add_test(tc, deadlock_in_a_pool_that_cannot_grow_is_told);
+}
+
+static void fill(TCase *tc)
+{
+    tcase_add_test(tc, detaching_shutdown_of_idle_pool_has_its_workers_to_the_end);
+    tcase_add_test(tc, shutdown_beside_a_cancelling_close_waits_for_its_callbacks);
+    tcase_add_test(tc, close_while_a_worker_claims_the_last_task_loses_nothing);
+    tcase_add_test(tc, cancelling_close_reaches_what_had_spilled);
+    tcase_add_test(tc, callback_of_a_cancelling_close_that_shuts_down_gets_deadlock);
+    tcase_add_test(tc, claim_with_a_tail_older_than_head_takes_nothing);
+    tcase_add_test(tc, cancel_while_a_future_moves_to_the_inbox_succeeds);
+    tcase_add_test(tc, callback_that_ran_a_task_does_not_count_as_idle);
+    tcase_add_test(tc, iter_yields_nothing_that_is_not_final);
+    tcase_add_test(tc, iter_over_what_it_yielded_before_is_no_duplicate);
+    tcase_add_test(tc, reclaim_beside_another_waiter_waits_without_memory);
+    tcase_add_test(tc, start_during_the_callbacks_of_a_cancel_acknowledges_it);
+    fill_deadlocks(tc);
+    tcase_add_test(tc, pthread_exit_in_nested_task_with_a_deep_callback_ends_both);
+    tcase_add_test(tc, map_in_a_full_deque_whose_item_exits_its_thread_ends);
+    tcase_add_test(tc, map_whose_caller_runs_asks_no_item_to_stop);
+    tcase_add_test(tc, stop_reaches_the_items_of_a_map_within);
+    tcase_add_test(tc, map_with_a_timeout_in_a_callback_of_the_only_worker_runs);
+    tcase_add_test(tc, map_whose_caller_runs_with_a_huge_chunk_runs_each_item_once);
+    tcase_add_exit_test(tc, exit_in_task_beside_a_worker_that_failed_to_start_ends, 7);
+    tcase_add_test(tc, iter_of_the_parent_says_forked_in_a_child);
+    tcase_add_test(tc, fork_in_task_while_the_pool_is_locked_lets_the_child_end);
+}
+
+int main(void)
+{
+    return harness_main("races", fill);
+}
