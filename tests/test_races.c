@@ -205,6 +205,7 @@ START_TEST(detaching_shutdown_of_idle_pool_has_its_workers_to_the_end)
     ck_assert_int_eq(square_result(&f), CFUT_OK);
     lay_ambush(LOADS, &p->high, 0, let_pool_end, p);
     ck_assert_int_eq(cfut_shutdown(ex, CFUT_CANCEL_PENDING | CFUT_DETACH), CFUT_OK);
+    ck_assert_int_eq(ambush.kinds, 0);
     while (cfuti_load_acquire(&p->ended) < 2)
         test_sleep(CFUT_MS(1));
 }
@@ -329,15 +330,15 @@ END_TEST
 
 /* ---- the queue ---- */
 
-static size_t old_tail;
+struct claim { cfuti_pool *pool; size_t old_tail; struct gate here, leave, *other, misled; };
 
-static void read_old_tail(void *unused)
+static void read_old_tail(void *arg)
 {
-    (void)unused;
-    instead = (uintptr_t)&old_tail;
-}
+    struct claim *c = arg;
 
-struct claim { cfuti_pool *pool; struct gate here, leave, *other; };
+    instead = (uintptr_t)&c->old_tail;
+    gate_open(&c->misled);
+}
 
 static void let_other_claim(void *arg)
 {
@@ -345,7 +346,7 @@ static void let_other_claim(void *arg)
 
     gate_open(c->other);
     await_all_claimed(c->pool);
-    lay_ambush(LOADS, &c->pool->tail, 0, read_old_tail, NULL);
+    lay_ambush(LOADS, &c->pool->tail, 0, read_old_tail, c);
 }
 
 /* The next that its worker does is to look into the inbox, and to claim. */
@@ -374,14 +375,16 @@ START_TEST(claim_with_a_tail_older_than_head_takes_nothing)
 
     gate_init(&c.here);
     gate_init(&c.leave);
+    gate_init(&c.misled);
     hold_worker(ex, &other, &hold);
     c.other = &hold.release;
     claim_late_submit(ex, &late, &c);
     gate_wait(&c.here);
-    old_tail = p->tail;
+    c.old_tail = p->tail;
     square_submit(ex, &last, 2);
     gate_open(&c.leave);
     ck_assert_int_eq(square_result_timeout(&last, patience()), CFUT_OK);
+    gate_wait(&c.misled);
     await_parked(p, 2);
     square_submit(ex, &f, 3);
     ck_assert_int_eq(square_result_timeout(&f, patience()), CFUT_OK);
@@ -476,7 +479,7 @@ END_TEST
 
 /* ---- waits ---- */
 
-struct meeting { cfut_future a, b; struct gate go, arrived; };
+struct meeting { cfut_future a, b, last; struct gate go, arrived; };
 
 static void let_other_arrive(void *arg)
 {
@@ -502,6 +505,7 @@ static void *finish_slowly(void *arg)
     gate_wait(&m->go);
     lay_ambush(WRITES, &m->b.state, 1, linger_before_final, m);
     cfut_finish(&m->b, CFUT_OK);
+    cfut_finish(&m->last, CFUT_OK);
     return NULL;
 }
 
@@ -534,7 +538,7 @@ static void await_flag(cfut_future *f, uint32_t flag)
 START_TEST(iter_yields_nothing_that_is_not_final)
 {
     struct meeting m;
-    cfut_future *fs[2] = { &m.a, &m.b }, *f;
+    cfut_future *fs[3] = { &m.a, &m.b, &m.last }, *f;
     pthread_t waiter, finisher;
     cfut_iter it;
     int n = 0;
@@ -543,7 +547,8 @@ START_TEST(iter_yields_nothing_that_is_not_final)
     gate_init(&m.arrived);
     cfut_future_init(&m.a);
     cfut_future_init(&m.b);
-    ck_assert_int_eq(cfut_as_completed(&it, fs, 2, CFUT_FOREVER), CFUT_OK);
+    cfut_future_init(&m.last);
+    ck_assert_int_eq(cfut_as_completed(&it, fs, 3, CFUT_FOREVER), CFUT_OK);
     waiter = thread_start(wait_result, &m.b);
     await_flag(&m.b, CFUTI_WAITERS);
     finisher = thread_start(finish_slowly, &m);
@@ -551,7 +556,7 @@ START_TEST(iter_yields_nothing_that_is_not_final)
     lay_ambush(STORED, &it.c.lock, 0, let_other_arrive, &m);
     for (; (f = cfut_next(&it)) != NULL; n++)
         ck_assert_int_eq(cfut_future_state(f), CFUT_STATE_FINISHED);
-    ck_assert_int_eq(n, 2);
+    ck_assert_int_eq(n, 3);
     thread_end(finisher);
     thread_end(waiter);
 }
@@ -604,6 +609,38 @@ START_TEST(iter_over_what_it_yielded_before_is_no_duplicate)
     ck_assert_ptr_eq(cfut_next(&c.two), &c.f);
     cfut_iter_end(&c.one);
     cfut_iter_end(&c.two);
+}
+END_TEST
+
+static int reclaim_it(cfut_future *const *f)
+{
+    cfut_future *fs[1] = { *f };
+
+    cfut_reclaim(fs, 1);
+    return cfut_running(*f) ? CFUT_OK : EIO;
+}
+CFUT_ACTION(reclaim_it, cfut_future *);
+
+/* Runs a task on the spot that reclaims, among others, this one. */
+static int be_reclaimed_within(const int *unused)
+{
+    reclaim_it_future f;
+
+    (void)unused;
+    reclaim_it_submit(cfut_current(), &f, cfut_current_future());
+    return reclaim_it_result(&f);
+}
+CFUT_ACTION(be_reclaimed_within, int);
+
+/* SEM 81: the end of what it is in itself is nothing to wait for. */
+START_TEST(reclaim_of_the_task_that_the_caller_is_in_returns)
+{
+    cfut_executor *ex = pool_of(1);
+    be_reclaimed_within_future f;
+
+    be_reclaimed_within_submit(ex, &f, 0);
+    ck_assert_int_eq(be_reclaimed_within_result(&f), CFUT_OK);
+    end_pool(ex);
 }
 END_TEST
 
@@ -730,6 +767,13 @@ static int queue_then_wait(struct party *const *party)
 }
 CFUT_ACTION(queue_then_wait, struct party *);
 
+/* A future that is still queued here would be run by the one that waits for it. */
+static void await_running(cfut_future *f)
+{
+    while (!cfut_running(f))
+        test_sleep(CFUT_US(100));
+}
+
 static void wait_for_sleeper(cfut_future *f, void *party)
 {
     struct party *p = party;
@@ -817,6 +861,7 @@ START_TEST(deadlock_told_just_before_the_sleep_is_heard)
     first.next = &second;
     wait_other_submit(ex, &a, &first);
     reclaim_other_submit(ex, &b, &second);
+    await_running(&b.base);
     gate_open(&first.go);
     ck_assert_int_eq(wait_other_result(&a), CFUT_DEADLOCK);
     ck_assert_int_eq(reclaim_other_result(&b), CFUT_OK);
@@ -852,11 +897,12 @@ START_TEST(deadlock_told_beside_an_arrival_is_heard)
         cfut_future_init(&pair.extra);
         party_init(&p, &a.base, NULL);
         reclaim_other_submit(ex, &b, &p);
+        await_running(&b.base);
         wait_pair_submit(ex, &a, &pair);
         gate_wait(&pair.go);
         test_sleep(CFUT_US(300));
         gate_open(&p.go);
-        test_sleep(CFUT_US(next_random(&seed) % 100));
+        for (volatile uint32_t spin = next_random(&seed) % 50000; spin > 0; spin--) {}
         cfut_finish(&pair.extra, CFUT_OK);
         ck_assert_int_eq(wait_pair_result(&a), CFUT_DEADLOCK);
         ck_assert_int_eq(reclaim_other_result(&b), CFUT_OK);
@@ -881,6 +927,7 @@ static void expect_told(bool plain_first)
     gate_open(&in_must.go);
     gate_open(&in_plain.go);
     map_then_wait_submit(other, &mapper, &in_mapper);
+    await_running(&mapper.base);
     if (plain_first) {
         wait_other_submit(ex, &plain, &in_plain);
         await_asleep(&in_plain.number);
@@ -969,7 +1016,8 @@ static void let_circle_close(void *party)
     struct party *p = party;
     cfut_ns end = test_now() + patience();
 
-    let_next_wait(p);
+    await_asleep(&p->number);
+    gate_open(&p->next->go);
     while (!cfut_done(p->other) && test_now() < end)
         test_sleep(CFUT_MS(1));
 }
@@ -988,8 +1036,8 @@ START_TEST(deadlock_beside_a_submit_under_way_is_told)
     gate_open(&in_waiter.go);
     in_waiter.next = &in_queuer;
     queue_then_wait_submit(other, &queuer, &in_queuer);
-    /* it takes the lock to submit, and, when the thread runs, to leave */
-    lay_ambush(WRITES, &inside(ex)->lock, 1, let_circle_close, &in_waiter);
+    /* it takes the lock and lets it go, starts the thread, and takes the lock */
+    lay_ambush(WRITES, &inside(ex)->lock, 2, let_circle_close, &in_waiter);
     wait_other_submit(ex, &waiter, &in_waiter);
     ck_assert_int_eq(queue_then_wait_result(&queuer), CFUT_DEADLOCK);
     ck_assert_int_eq(wait_other_result(&waiter), CFUT_DEADLOCK);
@@ -1068,6 +1116,75 @@ START_TEST(pthread_exit_in_nested_task_with_a_deep_callback_ends_both)
     ck_assert_int_eq(n.calls, 1);
     square_submit(ex, &f, 3);
     ck_assert_int_eq(square_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+static void leave_in_callback(cfut_future *f, void *unused)
+{
+    (void)f;
+    (void)unused;
+    pthread_exit(NULL);
+}
+
+/* SEM 20, 23: the thread ends in the first of three callbacks. The task is done,
+   the others run, and then its waiter is told. */
+START_TEST(callbacks_behind_one_that_exits_its_thread_run)
+{
+    struct busy_pool b;
+    cfut_executor *ex = busy_pool_open(&b);
+    int calls = 0;
+    square_future f;
+
+    cfut_on_done(&b.holder.base, leave_in_callback, NULL);
+    cfut_on_done(&b.holder.base, scribble, &calls);
+    cfut_on_done(&b.holder.base, scribble, &calls);
+    busy_pool_free_worker(&b);
+    ck_assert_int_eq(calls, 2);
+    square_submit(ex, &f, 3);
+    ck_assert_int_eq(square_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+struct nested_wait { cfut_future by_hand; leave_thread_future inner; struct gate here, go; };
+
+static int wait_with_block(struct nested_wait *const *in)
+{
+    struct nested_wait *n = *in;
+    cfut_future *fs[2] = { &n->by_hand, &n->inner.base };
+
+    gate_open(&n->here);
+    gate_wait(&n->go);
+    leave_thread_submit(cfut_current(), &n->inner, 1);
+    return (int)cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+}
+CFUT_ACTION(wait_with_block, struct nested_wait *);
+
+/* SEM 20, 41: the wait has a block of links, as somebody else waits for one of
+   its futures; a task that it runs on the spot ends the thread. */
+START_TEST(pthread_exit_within_a_wait_leaves_no_block_behind)
+{
+    cfut_executor *ex = pool_of(1);
+    struct nested_wait n;
+    wait_with_block_future outer;
+    pthread_t waiter;
+    long live;
+
+    gate_init(&n.here);
+    gate_init(&n.go);
+    cfut_future_init(&n.by_hand);
+    waiter = thread_start(wait_set, &n.by_hand);
+    await_flag(&n.by_hand, CFUTI_LINK);
+    wait_with_block_submit(ex, &outer, &n);
+    gate_wait(&n.here);
+    live = fault_live(&fault_memory);
+    gate_open(&n.go);
+    ck_assert_int_eq(wait_with_block_result(&outer), CFUT_ABANDONED);
+    ck_assert_int_eq(leave_thread_result(&n.inner), CFUT_ABANDONED);
+    ck_assert_int_eq(fault_live(&fault_memory), live);
+    cfut_finish(&n.by_hand, CFUT_OK);
+    thread_end(waiter);
     end_pool(ex);
 }
 END_TEST
@@ -1259,23 +1376,28 @@ static int exit_alone(cfut_executor *const *ex)
 {
     while (cfut_executor_status(*ex) != CFUT_BROKEN || cfut_executor_workers(*ex) > 1)
         test_sleep(CFUT_MS(1));
-    exit(7);
+    exit(1);
 }
 CFUT_ACTION(exit_alone, cfut_executor *);
+
+/* Registered before the library's handler, so it runs after that. Past all checks
+   of a sanitizer: who calls exit in a task cannot join who has left. */
+static void leave_after_all(void) { syscall(SYS_exit_group, 7); }
 
 /* SEM 77, 79: the task that calls exit need not wait for a worker that left long
    ago, since it could not be initialized. Expects exit status 7. */
 START_TEST(exit_in_task_beside_a_worker_that_failed_to_start_ends)
 {
-    int calls = 0;
-    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
-        .max_workers = 2, .initializer = succeed_once, .init_arg = &calls });
+    cfut_executor *ex;
     exit_alone_future f;
     square_future g;
+    int calls = 0;
 
+    ck_assert_int_eq(atexit(leave_after_all), 0);
+    ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 2, .initializer = succeed_once, .init_arg = &calls });
     exit_alone_submit(ex, &f, ex);
-    while (!cfut_running(&f.base))
-        test_sleep(CFUT_MS(1));
+    await_running(&f.base);
     square_submit(ex, &g, 3);
     exit_alone_result(&f);
     ck_abort_msg("exit has returned");
@@ -1402,9 +1524,12 @@ static void fill(TCase *tc)
     tcase_add_test(tc, iter_yields_nothing_that_is_not_final);
     tcase_add_test(tc, iter_over_what_it_yielded_before_is_no_duplicate);
     tcase_add_test(tc, reclaim_beside_another_waiter_waits_without_memory);
+    tcase_add_test(tc, reclaim_of_the_task_that_the_caller_is_in_returns);
     tcase_add_test(tc, start_during_the_callbacks_of_a_cancel_acknowledges_it);
     fill_deadlocks(tc);
     tcase_add_test(tc, pthread_exit_in_nested_task_with_a_deep_callback_ends_both);
+    tcase_add_test(tc, callbacks_behind_one_that_exits_its_thread_run);
+    tcase_add_test(tc, pthread_exit_within_a_wait_leaves_no_block_behind);
     tcase_add_test(tc, map_in_a_full_deque_whose_item_exits_its_thread_ends);
     tcase_add_test(tc, map_whose_caller_runs_asks_no_item_to_stop);
     tcase_add_test(tc, stop_reaches_the_items_of_a_map_within);
