@@ -175,14 +175,17 @@ WHAT A CALL COSTS
 
   call                      atomic read-modify-writes  system calls     allocations
   submit from outside       1                          1 if it wakes    none
-  submit in a task, fork    1                          1 if it wakes    none
-  run                       2                          none             none
+  run what came so          2                          none             none
+  submit in a task, fork    0 (1)                      1 if it wakes    none
+  result of one's own       0 (2), and runs it         none             none
+    child, join
   result, already done      0                          none             none
   result, waits             1, and 1 to be woken       1                none
   cancel                    2                          none             none
-  join, not stolen          1                          none             none
   wait, as_completed        2 a future, 2 to be told   1                none, or 1 for
                                                                         a 2nd waiter
+  In brackets: without membarrier, that is, off Linux and Windows. To cancel, or
+  wait for, what another worker's task has submitted takes one membarrier there.
   A submit wakes a worker only if one sleeps and none is looking for work.
   A pending future of int to int takes 128 bytes; running it touches 72.
 
@@ -199,6 +202,8 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
   CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
   CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
                                      futexes (always so off Linux and Windows)
+  CFUT_NO_MEMBARRIER    impl         fences on the fast path instead of Linux's
+                                     membarrier(2) on the slow one
   CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
                                      before it sleeps (default 20000, 0: never)
   Include order: any. Only under strict -std=c11 (not gnu11) the implementing
@@ -916,6 +921,18 @@ static inline cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *
 #define CFUTI_FUTEX 0
 #endif
 
+/* Not with ThreadSanitizer, which does not see that barrier. */
+#if !CFUTI_LINUX || defined(CFUT_NO_MEMBARRIER) || defined(__SANITIZE_THREAD__)
+#define CFUTI_MEMBARRIER 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CFUTI_MEMBARRIER 0
+#endif
+#endif
+#ifndef CFUTI_MEMBARRIER
+#define CFUTI_MEMBARRIER 1
+#endif
+
 #if !defined(__GNUC__) && !defined(__clang__)
 #error "cfut: the implementation needs gcc or clang (on Windows: mingw-w64 or clang)."
 #endif
@@ -1042,6 +1059,18 @@ extern "C" {
     __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
 #endif
 
+/* A store and a later load by one thread, ordered against a store, cfuti_heavy
+   and a load by another. Where the system has a barrier for all threads of the
+   process, the light side is free (Dice, Huang, Yang, "Asymmetric Dekker
+   Synchronization", 2001); else, and for ThreadSanitizer, both are seq_cst. */
+static bool cfuti_asymmetric;       /* set before the first pool's threads start */
+
+#define cfuti_store_light(p, v) \
+    (CFUTI_LIKELY(cfuti_asymmetric) ? (cfuti_store_release(p, v), \
+                                       __atomic_signal_fence(__ATOMIC_SEQ_CST)) \
+                                    : (void)cfuti_exchange_seq_cst(p, v))
+#define cfuti_load_light(p) cfuti_load_seq_cst(p)
+
 /*=========================================================================
     >>os-posix   threads, clock, sleeping on a word: POSIX
 =========================================================================*/
@@ -1056,6 +1085,8 @@ extern "C" {
    cfuti_sys_pause      a hint to the CPU inside a spin loop
    cfuti_sys_yield      gives the CPU to another thread if there is one
    cfuti_sys_nap        sleeps some ns (no cancellation point)
+   cfuti_sys_heavy      makes all running threads of the process pass a barrier
+   cfuti_sys_heavy_begin    to be called once before; whether there is such a thing
    cfuti_sys_cpus       how many CPUs this process may use, at least 1
    cfuti_sys_cpu        the CPU that the calling thread is on; below 0: unknown
    cfuti_sys_thread_start   starts cfuti_thread_body(arg); stack: bytes for the
@@ -1199,6 +1230,23 @@ static int cfuti_sys_cpus(void)
 #endif
     return n > 0 ? (int)n : 1;
 }
+
+#if CFUTI_MEMBARRIER && defined(SYS_membarrier)
+enum { CFUTI_MEMBARRIER_PRIVATE = 8, CFUTI_MEMBARRIER_REGISTER = 16 };     /* Linux 4.14 */
+
+static void cfuti_sys_heavy(void)
+{
+    if (cfuti_asymmetric) syscall(SYS_membarrier, CFUTI_MEMBARRIER_PRIVATE, 0, 0);
+}
+
+static bool cfuti_sys_heavy_begin(void)
+{
+    return syscall(SYS_membarrier, CFUTI_MEMBARRIER_REGISTER, 0, 0) == 0;
+}
+#else
+static void cfuti_sys_heavy(void) { }
+static bool cfuti_sys_heavy_begin(void) { return false; }
+#endif
 
 static int cfuti_sys_cpu(void)
 {
@@ -1505,6 +1553,9 @@ static int cfuti_sys_cpus(void)
     return n > 0 ? n : 1;
 }
 
+static void cfuti_sys_heavy(void) { if (cfuti_asymmetric) FlushProcessWriteBuffers(); }
+static bool cfuti_sys_heavy_begin(void) { return true; }
+
 static int cfuti_sys_cpu(void)
 {
     return (int)GetCurrentProcessorNumber();
@@ -1622,6 +1673,10 @@ static void cfuti_sys_hooks(void)
 #endif
 #ifndef cfuti_cpus
 #define cfuti_cpus cfuti_sys_cpus
+#endif
+#ifndef cfuti_heavy
+#define cfuti_heavy cfuti_sys_heavy
+#define cfuti_heavy_begin cfuti_sys_heavy_begin
 #endif
 #ifndef cfuti_cpu
 #define cfuti_cpu cfuti_sys_cpu
@@ -1790,6 +1845,8 @@ typedef struct cfuti_thread {
     struct cfuti_range *range;      /* innermost range of a map */
     cfuti_failing *failing;         /* innermost cancelling close */
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
+    cfut_future *finishing;         /* see LIGHT in >>future */
+    struct cfuti_thread *next_worker;   /* under the workers' lock */
     bool woke;                      /* its last submit had to wake a worker */
     bool shares_cpu;                /* with the thread that it woke, or that woke it, last */
     /* under the graph lock */
@@ -1811,6 +1868,29 @@ static bool cfuti_is_working(const cfuti_thread *t)
 #ifndef cfuti_self
 #define cfuti_self() (&cfuti_thread_record)
 #endif
+
+/* All workers of all pools, and the lock that keeps their threads from leaving. */
+static cfuti_thread *cfuti_workers;
+static uint32_t cfuti_workers_lock;
+
+static void cfuti_workers_add(cfuti_thread *t)
+{
+    cfuti_lock(&cfuti_workers_lock);
+    t->next_worker = cfuti_workers;
+    cfuti_workers = t;
+    cfuti_unlock(&cfuti_workers_lock);
+}
+
+/* t may not be there: in a forked child the list begins anew. */
+static void cfuti_workers_remove(cfuti_thread *t)
+{
+    cfuti_thread **at = &cfuti_workers;
+
+    cfuti_lock(&cfuti_workers_lock);
+    while (*at && *at != t) at = &(*at)->next_worker;
+    if (*at) *at = t->next_worker;
+    cfuti_unlock(&cfuti_workers_lock);
+}
 
 /* Guards waiting, next and visited of all threads. Global, as waits lead from
    pool to pool; taken only by a task about to sleep, and by whoever completes
@@ -1844,6 +1924,20 @@ static uint32_t cfuti_generation;
    to be told of the completion (collector, callback) takes it, adds himself,
    sets a flag. The completer's fast path is one compare-and-swap of a word
    without flags; any flag sends it to the slow path, which takes the lock.
+
+   LIGHT. What a worker submits it mostly runs itself, at the wait, and nobody
+   else ever looks. So where barriers are asymmetric (>>atomics) such a future
+   begins with the flag LIGHT, and its finisher makes no atomic operation:
+     finisher:  F1 name f in its thread's finishing    F2 load state: still LIGHT?
+                F3 store the final state               F4 finishing is NULL again
+     locker:    L1 swap LOCK in and LIGHT out, heavy   L2 look at finishing of all
+   If F2 still sees LIGHT, L2 sees F1, and the first locker waits for F4: f is
+   final, and was never locked. Else the finisher sees the lock, and completes f
+   as any other. The later lockers find no LIGHT, and pay nothing.
+   The workers' records are in one list under one lock, so that L2 finds none
+   whose thread is gone. Nor does it look, or pay the barrier, for a future in the
+   deque of its own thread: that has not begun, and who takes it from there does so
+   after L1, by the deque's lock.
 
    INVARIANT: the store that makes the state final is the last touch of f by
    the library. Before it every collector has been told (in its own memory, but
@@ -1903,6 +1997,7 @@ enum {
     CFUTI_TEXT = 1 << 11,           /* final: u.text is set */
     CFUTI_RELEASED = 1 << 12,       /* whoever completes it frees it */
     CFUTI_ACKNOWLEDGED = 1 << 13,   /* by hand: cfut_start came while a cancel ran callbacks */
+    CFUTI_LIGHT = 1 << 14,          /* never locked yet, and a worker may finish it lightly */
     CFUTI_SLOW = CFUTI_LOCK | CFUTI_CALLBACK | CFUTI_CALLBACKS | CFUTI_LINK | CFUTI_WAITERS |
                  CFUTI_COMPLETING | CFUTI_RELEASED
 };
@@ -1972,9 +2067,26 @@ static uint32_t cfuti_inherit(const cfut_future *f, uint32_t s)
     return s | cfuti_generation;
 }
 
-/* Locks f unless it is final or fresh; returns the state before. Not for one
-   that is foreign. */
-static uint32_t cfuti_future_lock(cfut_future *f)
+/* L2: waits until no worker is finishing f. */
+static void cfuti_wait_for_finisher(const cfut_future *f)
+{
+    cfuti_heavy();
+    cfuti_lock(&cfuti_workers_lock);
+    for (cfuti_thread *t = cfuti_workers; t; t = t->next_worker) {
+        unsigned round = 0;
+
+        /* acquire: the final state, from F4 */
+        while (cfuti_load_acquire(&t->finishing) == f) cfuti_backoff(&round);
+    }
+    cfuti_unlock(&cfuti_workers_lock);
+}
+
+static bool cfuti_is_queued_here(struct cfuti_worker *w, const cfut_future *f);    /* >>queue */
+
+/* Locks f unless it is final or fresh; returns the state before, which is no
+   longer LIGHT. Not for one that is foreign. finisher: the caller is the only
+   one who would finish it. */
+static uint32_t cfuti_future_lock_as(cfut_future *f, bool finisher)
 {
     unsigned round = 0;
     uint32_t s = cfuti_load_acquire(&f->state), now;    /* acquire: as in cfuti_view */
@@ -1985,12 +2097,23 @@ static uint32_t cfuti_future_lock(cfut_future *f)
         if (now & CFUTI_LOCK) {
             cfuti_backoff(&round);
             s = cfuti_load_acquire(&f->state);
-        } else if (cfuti_cas_acquire(&f->state, &s, now | CFUTI_LOCK)) {
-            return now;             /* acquire, also on failure: pairs with
-                                       cfuti_future_unlock, or as in cfuti_view */
+        } else if (cfuti_cas_acquire(&f->state, &s, (now & ~(uint32_t)CFUTI_LIGHT) | CFUTI_LOCK)) {
+            /* acquire, also on failure: pairs with cfuti_future_unlock, or as in cfuti_view */
+            if (CFUTI_LIKELY(!(now & CFUTI_LIGHT))) return now;
+            if (!finisher && !cfuti_is_queued_here(cfuti_self()->worker, f)) {
+                cfuti_wait_for_finisher(f);
+                s = cfuti_load_acquire(&f->state);
+                if (cfuti_is_final(s)) return s;
+            }
+            return now & ~(uint32_t)CFUTI_LIGHT;
         }
     }
     return s;
+}
+
+static uint32_t cfuti_future_lock(cfut_future *f)
+{
+    return cfuti_future_lock_as(f, false);
 }
 
 static bool cfuti_future_trylock(cfut_future *f, uint32_t *s)
@@ -2333,9 +2456,23 @@ static CFUTI_NOINLINE void cfuti_complete_slow(cfut_future *f, uint32_t final, i
     uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: f is ours to complete */
 
     if (cfuti_is_foreign(f, s)) return;             /* locks may be held by the dead */
-    s = cfuti_future_lock(f);
+    s = cfuti_future_lock_as(f, true);
     s = cfuti_decide(f, s, final, status, text);
     cfuti_publish(f, s, final, text);
+}
+
+/* A worker's end of a LIGHT future; false: somebody has locked it. */
+static inline bool cfuti_finish_lightly(cfuti_thread *t, cfut_future *f, uint32_t final)
+{
+    uint32_t s;
+
+    cfuti_store_light(&t->finishing, f);                    /* F1 */
+    s = cfuti_load_light(&f->state);                        /* F2 */
+    if (CFUTI_LIKELY(s & CFUTI_LIGHT))
+        /* release: out and status; pairs with cfuti_view. last touch */
+        cfuti_store_release(&f->state, (s & CFUTI_GENERATION) | final);     /* F3 */
+    cfuti_store_release(&t->finishing, (cfut_future *)NULL);    /* F4; release: to L2 */
+    return (s & CFUTI_LIGHT) != 0;
 }
 
 /* Completes f, which the caller has taken (by its slot, or out of its queue).
@@ -2343,8 +2480,10 @@ static CFUTI_NOINLINE void cfuti_complete_slow(cfut_future *f, uint32_t final, i
 static inline void cfuti_complete(cfut_future *f, uint32_t final, int status, const char *text)
 {
     uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: the swap decides */
+    cfuti_thread *t = cfuti_self();
 
     f->status = status;
+    if ((s & CFUTI_LIGHT) && !text && t->worker && cfuti_finish_lightly(t, f, final)) return;
     /* release: out and status; pairs with cfuti_view. last touch */
     if (CFUTI_LIKELY(!text && !(s & CFUTI_SLOW)) &&
         cfuti_cas_release(&f->state, &s, (s & CFUTI_GENERATION) | final))
@@ -2461,33 +2600,43 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
    A queued future stands in exactly one place: a slot of a worker's deque, a
    slot of the pool's inbox, or the pool's spill list. f->slot says where.
    Whoever takes it out of there (the worker to run it, a thief, a task that
-   waits for it, cfut_cancel, cfut_close) owns it alone. For a slot that is one
-   atomic operation on the slot, which holds EMPTY, DEAD or the future; for the
-   list it is the pool's lock. So a cancelled future is out of the queue at
+   waits for it, cfut_cancel, cfut_close) owns it alone. A slot holds EMPTY, DEAD
+   or the future. In the inbox one atomic operation on the slot takes it, in a
+   deque the rules below say who may, in the list the pool's lock does. So a
+   cancelled future is out of the queue at
    once, and starting a task needs no second atomic on its state.
    The address in a slot may be that of a future that was taken, ended, freed
    and queued again meanwhile (ABA): no harm, whoever swaps it out got what is
    queued there now.
 
-   DEQUE (after Chase and Lev, SPAA 2005; Arora, Blumofe, Plaxton, SPAA 1998)
+   DEQUE (split as in Dijk and van de Pol, "Lace", MuCoCoS 2014; the boundary as
+   in Frigo, Leiserson, Randall, Cilk-5, PLDI 1998)
 
-   The owner pushes and pops at bot, a plain number of its own; thieves take at
-   top, under the deque's lock. Every non-empty slot is consumed by exactly one
-   atomic operation:
-     push   owner     EMPTY -> f     at bot, bot + 1; only into an empty slot
-     pop    owner     x -> EMPTY     at bot - 1; x may be DEAD, then on downward
-     steal  thief     x -> EMPTY     at top, then top + 1; under the lock
-     kill   canceller f -> DEAD      anywhere
-   INVARIANT: all slots that are not EMPTY lie in [top, bot), and between them
-   none is EMPTY, but for one that a thief has just taken at top.
-   Hence EMPTY at top means: nothing to steal. Thieves never skip an EMPTY slot
-   (it would hide what the owner pushes there next), only DEAD ones, which they
-   consume; that is why a canceller must not leave EMPTY.
-   Hence EMPTY at bot - 1 means: a thief took it, and with it everything below.
-   The owner then takes the lock, which waits for that thief's store of top,
-   and sets bot to top.
-   The indices run freely; the ring is full when the slot at bot is not EMPTY.
-   Then the task goes to the inbox: nothing grows, nothing allocates.
+   A ring per worker, indices that run freely. What is queued stands in
+   [top, bot), some of it DEAD. lim divides it:
+     [top, lim)  shared: whoever holds the deque's lock may take or kill there
+     [lim, bot)  private: the owner alone, without any atomic operation
+   top and lim change under the lock, bot is the owner's.
+     push      owner      slot, then bot + 1; the slot must be EMPTY, else full
+     pop       owner      bot - 1, then reads lim; if that is above: under the lock
+     steal     thief      at top; if nothing is shared, raises lim first
+     kill      canceller  anywhere; raises lim above the slot first
+   The owner lowers bot and then reads lim; whoever raises lim reads bot after it:
+     owner:   O1 store bot    O2 load lim
+     raiser:  R1 store lim    R2 load bot
+   The two pairs are ordered against each other (cfuti_store_light and
+   cfuti_raise), so not both miss: if the owner does not see R1, R2 sees O1, and
+   the raiser lets the slot go. If both see each other, the lock decides: the
+   owner gets what is still there once it holds it.
+   WHAT WOULD BREAK IT. Reading lim before bot is lowered: the raiser reads the
+   old bot, the owner the old lim, and both take the same task.
+
+   The order is asymmetric where the system can (membarrier on Linux): the owner
+   pays nothing, the raiser makes all threads of the process pass a barrier, some
+   6 us. So raising is the exception: an owner that pushes while somebody is idle
+   shares all it has (cfuti_share); only who is about to sleep takes private tasks
+   from a worker that does not push. An owner that has to take the lock to pop
+   takes half of what is shared back, if nobody is idle.
 
    INBOX
 
@@ -2517,23 +2666,26 @@ typedef struct cfuti_pool cfuti_pool;
 typedef struct cfuti_worker {
     /* owner */
     cfuti_pool *pool;
-    size_t bot;
-    uintptr_t *ring;                /* the deque's slots; fixed */
+    size_t bot;                     /* others read it */
+    size_t lim;                     /* written under lock; see >>queue */
+    uintptr_t *ring;                /* the deque's slots; fixed, */
+    size_t mask;                    /* a power of two less one */
     uint32_t tick, random;
     uint32_t chunk;                 /* how many to take at once */
     uint32_t chunk_taken;           /* how many it took last, */
     cfut_ns chunk_began;            /* and when */
     bool token, idle;               /* under the pool's lock: see >>sleep */
     bool cold;                      /* its last sleep was long */
+    bool force;                     /* private tasks of others are worth a barrier */
     char name[64];
     cfuti_os_thread thread;         /* stored by the thread itself */
     bool used, gone;                /* under the pool's lock */
     struct cfuti_worker *next_parked;
     char pad1[CFUTI_CACHE_LINE];
     /* any worker */
-    uint32_t lock;                  /* thieves; the owner when it found EMPTY */
+    uint32_t lock;                  /* of the deque */
     uint32_t word;                  /* 0: sleeps while parked; 1: woken */
-    size_t top;                     /* under lock; the owner reads it as a hint */
+    size_t top;                     /* written under lock; others read it as a hint */
     size_t lo, hi;                  /* its range of the inbox; written by the owner */
     cfuti_thread *record;           /* its thread's; NULL: not running yet */
     char pad2[CFUTI_CACHE_LINE];
@@ -2544,7 +2696,8 @@ struct cfuti_pool {
     /* fixed after creation */
     cfuti_worker *workers;
     uintptr_t *inbox;               /* CFUTI_INBOX slots */
-    size_t max_workers, mask;       /* mask: of the deques' rings */
+    size_t max_workers;
+    size_t ring;                    /* slots of each worker's deque */
     size_t stack_size;
     int (*initializer)(void *);
     void (*finalizer)(void *);
@@ -2580,81 +2733,192 @@ struct cfuti_pool {
 
 static uintptr_t *cfuti_slot(cfuti_worker *w, size_t i)
 {
-    return &w->ring[i & w->pool->mask];
+    return &w->ring[i & w->mask];
+}
+
+/* Whether index a lies below b. */
+static inline bool cfuti_below(size_t a, size_t b)
+{
+    return (ptrdiff_t)(a - b) < 0;
 }
 
 /* Owner: false when full. */
 static inline bool cfuti_push(cfuti_worker *w, cfut_future *f)
 {
-    uintptr_t *slot = cfuti_slot(w, w->bot);
+    size_t b = w->bot;
+    uintptr_t *slot = cfuti_slot(w, b);
 
-    /* relaxed: whoever emptied it left nothing for us to read */
-    if (CFUTI_UNLIKELY(cfuti_load_relaxed(slot) != CFUTI_EMPTY)) return false;
-    cfuti_store_relaxed(&f->slot, (uintptr_t)slot); /* relaxed: the exchange carries it */
-    w->bot++;
-    /* seq_cst: store the slot, then load hint (cfut_submit); against store hint,
-       then load the slot (cfuti_park). See >>sleep. */
-    cfuti_exchange_seq_cst(slot, (uintptr_t)f);
+    /* acquire: whoever emptied it has read what he took there */
+    if (CFUTI_UNLIKELY(cfuti_load_acquire(slot) != CFUTI_EMPTY)) return false;
+    cfuti_store_relaxed(&f->slot, (uintptr_t)slot); /* relaxed: bot carries it */
+    cfuti_store_relaxed(slot, (uintptr_t)f);
+    cfuti_store_light(&w->bot, b + 1);              /* P1, then P2: see >>sleep */
     return true;
 }
 
-/* Owner: a thief was here. */
-static CFUTI_NOINLINE void cfuti_deque_was_emptied(cfuti_worker *w)
+/* Whether f stands in the deque of w, which is the calling thread's, or NULL. */
+static bool cfuti_is_queued_here(cfuti_worker *w, const cfut_future *f)
 {
+    uintptr_t slot = cfuti_load_relaxed(&f->slot);
+    bool here;
+
+    if (!w || slot - (uintptr_t)w->ring > w->mask * sizeof(uintptr_t)) return false;
     cfuti_lock(&w->lock);
-    w->bot = w->top;
+    here = cfuti_load_relaxed((uintptr_t *)slot) == (uintptr_t)f;
     cfuti_unlock(&w->lock);
+    return here;
+}
+
+/* Owner: lets everybody take what it has. */
+static void cfuti_share(cfuti_worker *w)
+{
+    cfuti_lock(&w->lock);                           /* P3: see >>sleep */
+    cfuti_store_relaxed(&w->lim, w->bot);           /* relaxed: the lock carries it */
+    cfuti_unlock(&w->lock);
+}
+
+/* Owner, under lock, nothing private: takes some of what is shared back. */
+static void cfuti_unshare(cfuti_worker *w)
+{
+    size_t keep = cfuti_load_relaxed(&w->pool->hint) ? 0 : (w->bot - w->top) / 2;
+
+    cfuti_store_relaxed(&w->lim, w->bot - keep);
+}
+
+/* Owner: the newest of what is shared, down to f if that is not NULL. bot has
+   been lowered to it. */
+static CFUTI_NOINLINE cfut_future *cfuti_pop_shared(cfuti_worker *w, const cfut_future *wanted)
+{
+    uintptr_t x = CFUTI_DEAD;
+    size_t b = w->bot + 1;
+
+    cfuti_lock(&w->lock);
+    while (x == CFUTI_DEAD && cfuti_below(w->top, b)) {
+        uintptr_t *slot = cfuti_slot(w, b - 1);
+
+        x = cfuti_load_relaxed(slot);
+        if (wanted && x != (uintptr_t)wanted) break;
+        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
+        b--;
+    }
+    cfuti_store_relaxed(&w->bot, b);
+    cfuti_unshare(w);
+    cfuti_unlock(&w->lock);
+    if (wanted && x != (uintptr_t)wanted) return NULL;
+    return x > CFUTI_DEAD ? (cfut_future *)x : NULL;
 }
 
 /* Owner: the newest task, or NULL. */
 static inline cfut_future *cfuti_pop(cfuti_worker *w)
 {
-    /* relaxed: top only grows, up to bot; equal means empty */
-    while (w->bot != cfuti_load_relaxed(&w->top)) {
-        uintptr_t x = cfuti_exchange_acquire(cfuti_slot(w, w->bot - 1), (uintptr_t)CFUTI_EMPTY);
+    size_t b = w->bot;
 
-        if (CFUTI_UNLIKELY(x == CFUTI_EMPTY)) {
-            cfuti_deque_was_emptied(w);
-            return NULL;
-        }
-        w->bot--;
+    /* relaxed: top only grows, up to bot; equal means empty */
+    while (b != cfuti_load_relaxed(&w->top)) {
+        uintptr_t *slot = cfuti_slot(w, --b), x;
+
+        cfuti_store_light(&w->bot, b);                          /* O1 */
+        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))  /* O2 */
+            return cfuti_pop_shared(w, NULL);
+        x = cfuti_load_relaxed(slot);
+        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
         if (CFUTI_LIKELY(x != CFUTI_DEAD)) return (cfut_future *)x;
     }
     return NULL;
 }
 
-/* Under w->lock: consumes dead slots at the top; whether a task is there. */
-static bool cfuti_deque_peek(cfuti_worker *w)
+/* Not the owner, under lock: raises lim to at least end, unless the owner was
+   faster; whether it is there now. */
+static bool cfuti_raise(cfuti_worker *w, size_t end)
 {
-    for (;;) {
-        uintptr_t *slot = cfuti_slot(w, w->top);
-        uintptr_t x = cfuti_load_seq_cst(slot);     /* seq_cst: see >>sleep */
+    size_t lim = cfuti_load_relaxed(&w->lim), bot;
 
-        if (x != CFUTI_DEAD) return x != CFUTI_EMPTY;
-        if (cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY))
-            cfuti_store_relaxed(&w->top, w->top + 1);
+    if (!cfuti_below(lim, end)) return true;
+    cfuti_exchange_seq_cst(&w->lim, end);           /* R1 */
+    cfuti_heavy();
+    bot = cfuti_load_seq_cst(&w->bot);              /* R2, and acquire: the slots below it */
+    if (!cfuti_below(bot, end)) return true;
+    cfuti_store_relaxed(&w->lim, cfuti_below(bot, lim) ? lim : bot);
+    return false;
+}
+
+/* Under lock: top goes past what is dead there. */
+static void cfuti_bury_top(cfuti_worker *w)
+{
+    while (cfuti_below(w->top, cfuti_load_relaxed(&w->lim)) &&
+           cfuti_load_relaxed(cfuti_slot(w, w->top)) == CFUTI_DEAD) {
+        cfuti_store_release(cfuti_slot(w, w->top), (uintptr_t)CFUTI_EMPTY);
+        cfuti_store_relaxed(&w->top, w->top + 1);
     }
 }
 
-/* Thief: the oldest task of w's deque, or NULL. */
-static cfut_future *cfuti_deque_steal(cfuti_worker *w)
+/* Under lock: makes sure that the oldest is shared, if there is one. t: the
+   calling thread. A thief shares half of what is private for others. */
+static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
 {
-    cfut_future *f = NULL;
+    size_t bot = cfuti_load_relaxed(&w->bot), top = w->top;
 
-    /* relaxed, without the lock: a hint; who must be sure asks cfuti_deque_peek */
-    if (cfuti_load_relaxed(cfuti_slot(w, cfuti_load_relaxed(&w->top))) == CFUTI_EMPTY) return NULL;
+    if (cfuti_below(top, cfuti_load_relaxed(&w->lim))) return true;
+    if (!cfuti_below(top, bot)) return false;
+    if (t->worker != w) return cfuti_raise(w, top + (bot - top + 1) / 2);
+    cfuti_store_relaxed(&w->lim, top + 1);
+    return true;
+}
+
+/* Thief, or the owner itself: the oldest task, or NULL. force: also if it is
+   private. */
+static cfut_future *cfuti_deque_steal(cfuti_worker *w, bool force)
+{
+    const cfuti_thread *t = cfuti_self();
+    uintptr_t x = CFUTI_DEAD;
+
+    /* relaxed: hints; who must be sure asks cfuti_deque_waits */
+    if (cfuti_load_relaxed(&w->top) == cfuti_load_relaxed(force ? &w->bot : &w->lim)) return NULL;
     cfuti_lock(&w->lock);
-    while (cfuti_deque_peek(w)) {
-        uintptr_t *slot = cfuti_slot(w, w->top), x = cfuti_load_relaxed(slot);
+    while (x == CFUTI_DEAD) {
+        uintptr_t *slot = cfuti_slot(w, w->top);
 
-        if (x > CFUTI_DEAD && cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY)) {
-            cfuti_store_relaxed(&w->top, w->top + 1);   /* relaxed: a hint to the owner */
-            f = (cfut_future *)x;
+        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->lim)) &&
+            !(force && cfuti_share_oldest(w, t)))
             break;
-        }
+        x = cfuti_load_relaxed(slot);
+        cfuti_store_release(slot, (uintptr_t)CFUTI_EMPTY);      /* release: to cfuti_push */
+        cfuti_store_relaxed(&w->top, w->top + 1);   /* relaxed: a hint to the owner */
     }
     cfuti_unlock(&w->lock);
-    return f;
+    return x > CFUTI_DEAD ? (cfut_future *)x : NULL;
+}
+
+/* Whether a task stands in w's deque. After a heavy barrier: sure. */
+static bool cfuti_deque_waits(cfuti_worker *w)
+{
+    bool found = false;
+    size_t bot;
+
+    cfuti_lock(&w->lock);
+    bot = cfuti_load_seq_cst(&w->bot);              /* K2, and acquire: the slots below it */
+    for (size_t i = w->top; !found && cfuti_below(i, bot); i++)
+        found = cfuti_load_relaxed(cfuti_slot(w, i)) > CFUTI_DEAD;
+    cfuti_unlock(&w->lock);
+    return found;
+}
+
+/* Takes f out of the slot of w's deque where it was pushed: whether it still was
+   there. */
+static bool cfuti_deque_kill(cfuti_worker *w, uintptr_t *slot, const cfut_future *f, bool mine)
+{
+    bool found = false;
+    size_t i;
+
+    if (cfuti_load_relaxed(slot) != (uintptr_t)f) return false;
+    cfuti_lock(&w->lock);
+    i = w->top + (((size_t)(slot - w->ring) - w->top) & w->mask);
+    if (cfuti_below(i, cfuti_load_relaxed(&w->bot)) && (mine || cfuti_raise(w, i + 1)))
+        found = cfuti_load_relaxed(slot) == (uintptr_t)f;
+    if (found) cfuti_store_relaxed(slot, (uintptr_t)CFUTI_DEAD);
+    cfuti_bury_top(w);
+    cfuti_unlock(&w->lock);
+    return found;
 }
 
 static uintptr_t *cfuti_inbox_slot(cfuti_pool *p, size_t i)
@@ -2770,11 +3034,17 @@ static bool cfuti_inbox_waits(cfuti_pool *p)
            cfuti_load_relaxed(&p->spill_first);
 }
 
-static bool cfuti_kill_slot(uintptr_t slot, cfut_future *f)
+/* t: the calling thread. */
+static bool cfuti_kill_slot(cfuti_pool *p, const cfuti_thread *t, uintptr_t slot, cfut_future *f)
 {
-    uintptr_t x = (uintptr_t)f;
+    uintptr_t x = (uintptr_t)f, i = (slot - (uintptr_t)p->workers[0].ring) / sizeof(uintptr_t);
+    cfuti_worker *w;
 
-    return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
+    i /= p->ring;
+    if (i >= p->max_workers)        /* of the inbox */
+        return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
+    w = &p->workers[i];
+    return cfuti_deque_kill(w, (uintptr_t *)slot, f, t->worker == w);
 }
 
 /* Takes f out of wherever it is queued in p: true, and it is the caller's to
@@ -2782,12 +3052,13 @@ static bool cfuti_kill_slot(uintptr_t slot, cfut_future *f)
    workers, or holds f's lock bit, so that f stays pending. */
 static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
 {
+    const cfuti_thread *t = cfuti_self();
     uintptr_t slot = cfuti_load_relaxed(&f->slot);  /* relaxed: set before f was shared;
                                                        changed under the lock below */
     bool listed;
 
     if (slot == CFUTI_UNQUEUED) return false;
-    if (!(slot & CFUTI_LISTED) && cfuti_kill_slot(slot, f)) return true;
+    if (!(slot & CFUTI_LISTED) && cfuti_kill_slot(p, t, slot, f)) return true;
     cfuti_lock(&p->lock);
     slot = cfuti_load_relaxed(&f->slot);
     listed = (slot & CFUTI_LISTED) != 0;
@@ -2796,23 +3067,28 @@ static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
         cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_UNQUEUED);
     }
     cfuti_unlock(&p->lock);
-    return listed || (slot != CFUTI_UNQUEUED && cfuti_kill_slot(slot, f));
+    return listed || (slot != CFUTI_UNQUEUED && cfuti_kill_slot(p, t, slot, f));
+}
+
+/* Owner: takes f if it is the newest of its deque. */
+static inline bool cfuti_claim_newest(cfuti_worker *w, cfut_future *f)
+{
+    size_t b = w->bot - 1;
+    uintptr_t *slot = cfuti_slot(w, b);
+
+    if (cfuti_load_relaxed(slot) != (uintptr_t)f) return false;
+    cfuti_store_light(&w->bot, b);                              /* O1 */
+    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))      /* O2 */
+        return cfuti_pop_shared(w, f) != NULL;
+    cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
+    return true;
 }
 
 /* A worker waits for f of its own pool: takes it if it is still queued. The
-   newest of its own deque comes out at the bottom, which leaves no dead slot. */
+   newest comes out at the bottom, which leaves no dead slot. */
 static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
 {
-    uintptr_t *slot = cfuti_slot(w, w->bot - 1);
-
-    if (CFUTI_LIKELY(cfuti_load_relaxed(&f->slot) == (uintptr_t)slot)) {
-        uintptr_t x = (uintptr_t)f;
-
-        if (!cfuti_cas_acquire(slot, &x, (uintptr_t)CFUTI_EMPTY)) return false;
-        w->bot--;
-        return true;
-    }
-    return cfuti_unqueue(w->pool, f);
+    return CFUTI_LIKELY(cfuti_claim_newest(w, f)) || cfuti_unqueue(w->pool, f);
 }
 
 /*=========================================================================
@@ -2829,7 +3105,7 @@ static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
    worker if there is more. Who wakes a worker hands it the token with the
    wake-up, so a hundred submits in a row make one wake call.
    A worker that runs out of work takes the token if it is free and searches
-   for CFUT_SPIN_NS, then parks; if it is not free, it parks at once.
+   (what is shared) for CFUT_SPIN_NS, then parks; if it is not free, it parks at once.
    It also parks at once when searching would burn CPU time for nothing: when
    its last sleep was much longer than a search, so that the next one will be,
    too; or when it has just woken a waiter that slept on the CPU which it would
@@ -2839,18 +3115,22 @@ static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
 
    NO LOST WAKE-UP. A submit from outside appends and decides under the lock:
    nothing can be lost there. A worker pushes to its deque without it:
-     pusher:  P1 store the slot    P2 load hint: wake somebody?
-     parker:  K1 store hint        K2 look at every slot, list and batch
-   All four are seq_cst, so not both miss: if P2 does not see K1, then P1 comes
-   before K1 in the total order, and K2 sees the slot. K1 stands both for "I am
-   parked" (so wake me) and for "I put down the token" (so do not rely on me).
-   K2 looks into a deque under its lock: a thief between its two steps has top
-   behind the truth, and EMPTY there would be no proof.
-   A worker that claims a range of the inbox takes work out of sight until it
-   has published the range: it is a pusher, too (cfuti_take).
+     pusher:  P1 store bot         P2 load hint: is anybody idle?
+     parker:  K1 store hint        K2 look at every deque, list and range
+   P1 and P2 are light, the parker passes a heavy barrier between K1 and K2 (see
+   >>atomics), so not both miss: if P2 does not see K1, K2 sees the task. K1
+   stands both for "I am parked" (so wake me) and for "I put down the token" (so
+   do not rely on me).
+   If P2 sees somebody, the pusher shares what it has, under its deque's lock (P3),
+   looks at hint again (P4), and calls a worker if nobody searches.
    An idle worker that finds work puts down the token if it holds it, stops to
-   count as idle, and then looks for more in the same way (cfuti_settle), since
-   pushers relied on it until then.
+   count as idle (K1), and looks for more (K2, cfuti_settle), since pushers relied
+   on it until then. It needs no heavy barrier: whoever relied on it passes P3, and
+   K2 takes the same lock. If P3 comes first, K2 sees the task; else P4 sees K1.
+   A worker that claims a range of the inbox takes work out of sight until it
+   has published the range: it is a pusher, too, with P1 and P2 seq_cst
+   (cfuti_take).
+   If all others are parked, nobody can push, and K2 is left out.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -2925,21 +3205,28 @@ static CFUTI_NOINLINE void cfuti_call_one(cfuti_pool *p)
     if (start) cfuti_start_worker(start);
 }
 
-/* K2: whether anything is queued with any worker; sure. */
+/* Owner: somebody may be idle. */
+static CFUTI_NOINLINE void cfuti_offer(cfuti_worker *w)
+{
+    cfuti_share(w);
+    if (cfuti_hint_calls(cfuti_load_seq_cst(&w->pool->hint)))       /* P4 */
+        cfuti_call_one(w->pool);
+}
+
+/* Owner, after a push. */
+static inline void cfuti_pushed(cfuti_worker *w)
+{
+    if (CFUTI_UNLIKELY(cfuti_load_light(&w->pool->hint))) cfuti_offer(w);   /* P2 */
+}
+
+/* K2: whether anything is queued with any worker. */
 static bool cfuti_any_queued(cfuti_pool *p)
 {
     size_t n = cfuti_load_acquire(&p->high);    /* acquire: the workers below it */
 
-    for (size_t i = 0; i < n; i++) {
-        cfuti_worker *w = &p->workers[i];
-        bool found = cfuti_range_steal(w, false) != NULL;
-
-        if (found) return true;
-        cfuti_lock(&w->lock);
-        found = cfuti_deque_peek(w);
-        cfuti_unlock(&w->lock);
-        if (found) return true;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (cfuti_range_steal(&p->workers[i], false) || cfuti_deque_waits(&p->workers[i]))
+            return true;
     return false;
 }
 
@@ -3061,8 +3348,9 @@ static cfut_future *cfuti_steal(cfuti_worker *w)
     for (size_t left = n; left && !f; left--, i = i + 1 < n ? i + 1 : 0) {
         if (&p->workers[i] == w) continue;
         f = cfuti_range_steal(&p->workers[i], true);
-        if (!f) f = cfuti_deque_steal(&p->workers[i]);
+        if (!f) f = cfuti_deque_steal(&p->workers[i], w->force);
     }
+    w->force = false;
     if (f && (w->idle || w->token)) {
         cfuti_lock(&p->lock);
         cfuti_settle(w);
@@ -3079,7 +3367,7 @@ static cfut_future *cfuti_next_own(cfuti_worker *w)
     if (++w->tick % CFUTI_FAIRNESS == 0) {
         f = cfuti_range_next(w);
         if (!f) f = cfuti_take(w, false);
-        if (!f) f = cfuti_deque_steal(w);       /* its own oldest */
+        if (!f) f = cfuti_deque_steal(w, true);     /* its own oldest */
         if (f) return f;
     }
     f = cfuti_pop(w);
@@ -3095,7 +3383,7 @@ static bool cfuti_looks_busy(cfuti_pool *p)
     for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
 
-        if (cfuti_load_relaxed(cfuti_slot(w, cfuti_load_relaxed(&w->top))) != CFUTI_EMPTY ||
+        if (cfuti_load_relaxed(&w->top) != cfuti_load_relaxed(&w->lim) ||
             cfuti_range_steal(w, false))
             return true;
     }
@@ -3165,7 +3453,7 @@ static bool cfuti_park(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfut_ns slept;
-    bool over;
+    bool over, alone;
 
     cfuti_lock(&p->lock);
     if (cfuti_inbox_waits(p) || p->over) {
@@ -3180,10 +3468,13 @@ static bool cfuti_park(cfuti_worker *w)
     if (w->token) p->searching = false;
     w->token = false;
     cfuti_hint_update(p);           /* K1 */
+    alone = p->parked == p->started - p->left;      /* nobody can push */
     cfuti_check_over(p);
     cfuti_unlock(&p->lock);
 
-    if (cfuti_any_queued(p)) {      /* K2 */
+    if (!alone) cfuti_heavy();
+    if (!alone && cfuti_any_queued(p)) {        /* K2 */
+        w->force = true;
         cfuti_lock(&p->lock);
         if (cfuti_unpark_self(w)) {
             cfuti_hint_update(p);
@@ -3299,7 +3590,7 @@ static cfut_future *cfuti_take_any(cfuti_pool *p)
 
     for (size_t i = 0; i < n && !f; i++) {
         f = cfuti_range_steal(&p->workers[i], true);
-        if (!f) f = cfuti_deque_steal(&p->workers[i]);
+        if (!f) f = cfuti_deque_steal(&p->workers[i], true);
     }
     return f;
 }
@@ -3451,6 +3742,7 @@ static void cfuti_thread_body(void *arg)
     cfuti_thread *t = cfuti_self();
 
     t->worker = w;
+    cfuti_workers_add(t);
     cfuti_thread_self(&w->thread);
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
     cfuti_name_thread(w);
@@ -3461,6 +3753,7 @@ static void cfuti_thread_body(void *arg)
         if (cfuti_pool_is_forked(p)) return;
         if (p->finalizer) p->finalizer(p->init_arg);
     }
+    cfuti_workers_remove(t);
     t->worker = NULL;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
     cfuti_worker_leave(w);
@@ -3550,6 +3843,7 @@ static void cfuti_thread_abandoned(void *arg)
     bool started = t->frame || t->notice;   /* else in initializer or finalizer */
 
     cfuti_abandon_tasks(t);
+    cfuti_workers_remove(t);
     t->worker = NULL;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
     if (started) {
@@ -3628,9 +3922,13 @@ static int cfuti_pool_submit(cfut_executor *ex, cfut_future *f)
     int status = cfuti_load_relaxed(w ? &p->refuse_inside : &p->base.status);
 
     if (CFUTI_UNLIKELY(status)) return status;
-    if (!w || CFUTI_UNLIKELY(!cfuti_push(w, f))) return cfuti_inject(p, f, w != NULL);
-    if (CFUTI_UNLIKELY(cfuti_hint_calls(cfuti_load_seq_cst(&p->hint))))     /* P2 */
-        cfuti_call_one(p);
+    if (!w) return cfuti_inject(p, f, false);
+    if (CFUTI_LIKELY(cfuti_asymmetric)) f->state |= CFUTI_LIGHT;
+    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) {
+        f->state &= ~(uint32_t)CFUTI_LIGHT;     /* the inbox's are mostly waited for */
+        return cfuti_inject(p, f, true);
+    }
+    cfuti_pushed(w);
     return CFUT_OK;
 }
 
@@ -3788,12 +4086,13 @@ static bool cfuti_pool_alloc_workers(cfuti_pool *p)
         CFUT_FREE(block);
         return false;
     }
-    p->mask = ring - 1;
+    p->ring = ring;
     p->workers = (cfuti_worker *)(void *)block;
     for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
 
         w->pool = p;
+        w->mask = ring - 1;
         w->ring = (uintptr_t *)(void *)(block + head) + i * ring;
         w->random = (uint32_t)i * 2654435769u + 1;
         w->chunk = 1;
@@ -3816,12 +4115,16 @@ static void cfuti_pool_configure(cfuti_pool *p, const cfut_thread_pool_desc *des
         snprintf(p->prefix, sizeof p->prefix, "ThreadPoolExecutor-%u", cfuti_pools_made++);
 }
 
+static bool cfuti_heavy_begun;
+
 /* Under the registry's lock. Returns a status. */
 static int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *desc, size_t workers)
 {
     cfuti_pool *p;
 
     if (cfuti_exiting) return CFUT_CLOSED;
+    if (!cfuti_heavy_begun) cfuti_asymmetric = cfuti_heavy_begin();
+    cfuti_heavy_begun = true;
     p = cfuti_pool_memory();
     if (!p) return CFUT_NO_MEMORY;
     cfuti_pool_configure(p, desc, workers);
@@ -3928,6 +4231,8 @@ static void cfuti_fork_child(void)
     }
     cfuti_generation += 1u << 24;
     cfuti_store_relaxed(&cfuti_graph_lock, 0u);
+    cfuti_store_relaxed(&cfuti_workers_lock, 0u);
+    cfuti_workers = NULL;           /* what was LIGHT is foreign now */
     cfuti_sys_wait_reset();
     cfuti_unlock(&cfuti_registry_lock);
 }
@@ -4486,9 +4791,13 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
 
 static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
 {
+    cfuti_thread *t = cfuti_self();
+
     if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
     /* acquire: status, text and out */
     if (cfuti_is_final(cfuti_load_acquire(&f->state))) return f->status;
+    if (CFUTI_LIKELY(t->worker && timeout == CFUT_FOREVER && cfuti_claim_newest(t->worker, f)))
+        return cfuti_execute(t, f);
     return cfuti_result_slow(f, timeout, must);
 }
 
@@ -4930,39 +5239,44 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
     if (!w || !t->frame || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
     f->owner = (uintptr_t)w->pool;
     if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
-    else if (CFUTI_UNLIKELY(cfuti_hint_calls(cfuti_load_seq_cst(&w->pool->hint))))     /* P2 */
-        cfuti_call_one(w->pool);
+    else cfuti_pushed(w);
 }
 
-/* Runs f, which is known to this thread alone. */
+/* Runs f, which is pending and known to this thread alone. */
 static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
 {
     cfuti_frame frame;
+    uint32_t final = cfuti_generation | CFUT_STATE_FINISHED;
 
     frame.executor = t->frame ? t->frame->executor : NULL;
-    cfuti_store_relaxed(&f->state, cfuti_generation | CFUT_STATE_PENDING);  /* relaxed: ours */
     cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
     f->status = cfuti_call_in_frame(t, f, &frame);
-    if (f->status && frame.code == f->status) {
+    if (CFUTI_UNLIKELY(f->status) && frame.code == f->status) {
         memcpy(f->u.text, frame.text, sizeof f->u.text);
-        f->state = cfuti_generation | CFUTI_TEXT | CFUT_STATE_FINISHED;
-    } else {
-        f->state = cfuti_generation | CFUT_STATE_FINISHED;
+        final |= CFUTI_TEXT;
     }
+    f->state = final;
     return f->status;
+}
+
+/* f is not the newest of its forker's deque. */
+static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
+{
+    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: a thief changes it,
+                                                           never to 0 */
+    if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
+                   cfuti_unqueue(t->worker->pool, f)))
+        return cfuti_run_alone(t, f);
+    return cfuti_result(f, CFUT_FOREVER, true);
 }
 
 CFUTDEF int cfut_join(cfut_future *f)
 {
     cfuti_thread *t = cfuti_self();
-    uintptr_t owner;
 
-    if (!f) return CFUT_INVALID;
-    owner = cfuti_load_relaxed(&f->owner);  /* relaxed: a thief changes it, never to 0 */
-    if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
-                   cfuti_claim_own(t->worker, f)))
-        return cfuti_run_alone(t, f);
-    return cfuti_result(f, CFUT_FOREVER, true);
+    if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
+    if (CFUTI_LIKELY(t->worker && cfuti_claim_newest(t->worker, f))) return cfuti_run_alone(t, f);
+    return cfuti_join_slow(t, f);
 }
 
 /*=========================================================================
@@ -5234,6 +5548,7 @@ static void cfuti_shares_run_mine(void *arg)
     s->me = &s->mine;
     s->mine.f.task = &cfuti_share_task;
     s->mine.f.in = &s->me;
+    s->mine.f.state = cfuti_generation | CFUT_STATE_PENDING;
     cfuti_run_alone(cfuti_self(), &s->mine.f);
     for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
 }
@@ -5300,6 +5615,7 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
         cfuti_piece_init(root, m, 0, m->n);
         piece.f.task = &cfuti_piece_task;
         piece.f.in = &root;
+        piece.f.state = cfuti_generation | CFUT_STATE_PENDING;
         cfuti_run_alone(t, &piece.f);
     }
 }

@@ -181,6 +181,152 @@ static void *run_cancel(void *arg)
     return NULL;
 }
 
+/* ---- the boundary of a deque, and light ends ---- */
+
+struct family;
+static int family_child(struct family *const *in, int *out);
+CFUT_TASK(family_child, struct family *, int);
+
+/* A task that has one child in its deque, and a thread that interferes when the
+   task comes by some step. */
+struct family {
+    square_future child;
+    family_child_future talker;
+    struct call cancel;
+    struct counter told;
+    pthread_t stranger;
+    int kinds, passes;              /* of the ambush on the child's state */
+};
+
+static void cancel_at_once(void *family)
+{
+    struct family *m = family;
+
+    thread_end(thread_start(run_cancel, &m->cancel));
+}
+
+static int join_while_cancelled(struct family *const *in);
+CFUT_ACTION(join_while_cancelled, struct family *);
+
+/* kinds WRITES: before bot is lowered, in the wait; LOADS: before lim is read. */
+static int join_while_cancelled(struct family *const *in)
+{
+    struct family *m = *in;
+    cfuti_worker *w = cfuti_self()->worker;
+
+    square_submit(cfut_current(), &m->child, 3);
+    m->cancel.f = &m->child.base;
+    if (m->kinds == WRITES)
+        lay_ambush(WRITES, &w->bot, 0, cancel_at_once, m);
+    else
+        lay_ambush(LOADS, &w->lim, 0, cancel_at_once, m);
+    m->cancel.how = square_result(&m->child);
+    ck_assert_int_eq(ambush.kinds, 0);
+    return 0;
+}
+
+static void expect_cancel_against_claim(int kinds, bool cancelled)
+{
+    cfut_executor *ex = pool_of(1);
+    struct family m = { .kinds = kinds };
+    join_while_cancelled_future f;
+
+    join_while_cancelled_submit(ex, &f, &m);
+    ck_assert_int_eq(join_while_cancelled_result(&f), CFUT_OK);
+    ck_assert_int_eq(m.cancel.status, cancelled);
+    ck_assert_int_eq(m.cancel.how, cancelled ? CFUT_CANCELLED : CFUT_OK);
+    end_pool(ex);
+}
+
+/* SEM 9: the canceller raises the boundary above a task that its owner is just
+   about to take, and the owner sees it. */
+START_TEST(cancel_just_before_the_owner_takes_its_task_wins)
+{
+    expect_cancel_against_claim(WRITES, true);
+}
+END_TEST
+
+/* SEM 10: the owner has lowered bot: the canceller sees that, and lets go. */
+START_TEST(cancel_while_the_owner_takes_its_task_loses)
+{
+    expect_cancel_against_claim(LOADS, false);
+}
+END_TEST
+
+static void count_told(cfut_future *f, void *user)
+{
+    (void)f;
+    counter_add(user, 1);
+}
+
+static void *add_callback(void *arg)
+{
+    struct family *m = arg;
+
+    return cfut_on_done(m->cancel.f, count_told, &m->told) == CFUT_OK ? m : NULL;
+}
+
+static void let_stranger_lock(void *family)
+{
+    struct family *m = family;
+
+    m->stranger = thread_start(add_callback, m);
+    test_sleep(A_WHILE);
+}
+
+static int family_child(struct family *const *in, int *out)
+{
+    struct family *m = *in;
+
+    *out = 1;
+    if (m->kinds == STORED)         /* before the worker names the child */
+        lay_ambush(WRITES, &cfuti_self()->finishing, 0, let_stranger_lock, m);
+    else
+        lay_ambush(m->kinds, &m->cancel.f->state, m->passes, let_stranger_lock, m);
+    return CFUT_OK;
+}
+
+static int have_child(struct family *const *in);
+CFUT_ACTION(have_child, struct family *);
+
+static int have_child(struct family *const *in)
+{
+    family_child_future *child = &(*in)->talker;
+
+    (*in)->cancel.f = &child->base;
+    family_child_submit(cfut_current(), child, *in);
+    return family_child_result(child);
+}
+
+static void expect_callback_runs_once(int kinds, int passes)
+{
+    cfut_executor *ex = pool_of(1);
+    struct family m = { .kinds = kinds, .passes = passes };
+    have_child_future f;
+    void *ok;
+
+    counter_init(&m.told);
+    have_child_submit(ex, &f, &m);
+    ck_assert_int_eq(have_child_result(&f), CFUT_OK);
+    ck_assert_int_eq(pthread_join(m.stranger, &ok), 0);
+    ck_assert_ptr_nonnull(ok);
+    ck_assert_int_eq(counter_get(&m.told), 1);
+    end_pool(ex);
+}
+
+/* SEM 16: the first lock on a future comes before its finisher has looked, or
+   between that and the final store. */
+START_TEST(callback_added_while_a_worker_finishes_its_own_child_runs_once)
+{
+    expect_callback_runs_once(LOADS, 0);
+    if (cfuti_asymmetric) {
+        expect_callback_runs_once(STORED, 0);
+        expect_callback_runs_once(LOADS, 1);
+    }
+    expect_callback_runs_once(WRITES, 0);
+}
+END_TEST
+
 /* ---- the end of a pool ---- */
 
 /* In the closing thread, between two of its looks at the workers. */
@@ -1513,6 +1659,9 @@ static void fill_deadlocks(TCase *tc)
 
 static void fill(TCase *tc)
 {
+    tcase_add_test(tc, cancel_just_before_the_owner_takes_its_task_wins);
+    tcase_add_test(tc, cancel_while_the_owner_takes_its_task_loses);
+    tcase_add_test(tc, callback_added_while_a_worker_finishes_its_own_child_runs_once);
     tcase_add_test(tc, detaching_shutdown_of_idle_pool_has_its_workers_to_the_end);
     tcase_add_test(tc, shutdown_beside_a_cancelling_close_waits_for_its_callbacks);
     tcase_add_test(tc, close_while_a_worker_claims_the_last_task_loses_nothing);
