@@ -1411,7 +1411,7 @@ static cfut_executor *pool_with(struct setup *s, int workers)
         .initializer = initialize, .finalizer = finalize, .init_arg = s });
 }
 
-/* SEM 76 */
+/* SEM 76, 99: and makes a context of the worker's own, here a thread-local */
 START_TEST(initializer_runs_once_in_each_worker_before_its_first_task)
 {
     enum { N = 500 };

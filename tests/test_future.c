@@ -1793,7 +1793,7 @@ START_TEST(describe_names_state_and_task)
 }
 END_TEST
 
-/* SEM 10 */
+/* SEM 10, 32 */
 START_TEST(describe_when_failed_says_code_and_text)
 {
     cfut_executor *ex = test_pool();

@@ -1273,7 +1273,7 @@ static void leave_in_callback(cfut_future *f, void *unused)
     pthread_exit(NULL);
 }
 
-/* SEM 20, 23: the thread ends in the first of three callbacks. The task is done,
+/* SEM 20, 23, 24: the thread ends in the first of three callbacks. The task is done,
    the others run, and then its waiter is told. */
 START_TEST(callbacks_behind_one_that_exits_its_thread_run)
 {
