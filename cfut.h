@@ -1055,8 +1055,8 @@ extern "C" {
 #define cfuti_and_release(p, v)      __atomic_fetch_and(p, v, __ATOMIC_RELEASE)
 #define cfuti_cas_acquire(p, e, v) \
     __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
-#define cfuti_cas_release(p, e, v) \
-    __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+#define cfuti_cas_acq_rel(p, e, v) \
+    __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
 #endif
 
 /* A store and a later load by one thread, ordered against a store, cfuti_heavy
@@ -2484,9 +2484,10 @@ static inline void cfuti_complete(cfut_future *f, uint32_t final, int status, co
 
     f->status = status;
     if ((s & CFUTI_LIGHT) && !text && t->worker && cfuti_finish_lightly(t, f, final)) return;
-    /* release: out and status; pairs with cfuti_view. last touch */
+    /* release: out and status; pairs with cfuti_view. last touch. acquire: what a
+       canceller that came too late did with the pool, before the pool may end */
     if (CFUTI_LIKELY(!text && !(s & CFUTI_SLOW)) &&
-        cfuti_cas_release(&f->state, &s, (s & CFUTI_GENERATION) | final))
+        cfuti_cas_acq_rel(&f->state, &s, (s & CFUTI_GENERATION) | final))
         return;
     cfuti_complete_slow(f, final, status, text);
 }
@@ -3041,8 +3042,9 @@ static bool cfuti_kill_slot(cfuti_pool *p, const cfuti_thread *t, uintptr_t slot
     cfuti_worker *w;
 
     i /= p->ring;
-    if (i >= p->max_workers)        /* of the inbox */
-        return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
+    if (i >= p->max_workers)        /* of the inbox; release: what we read of the pool, to the
+                                       worker that passes the slot, and then may end it */
+        return cfuti_cas_acq_rel((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
     w = &p->workers[i];
     return cfuti_deque_kill(w, (uintptr_t *)slot, f, t->worker == w);
 }

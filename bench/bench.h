@@ -8,11 +8,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,15 +114,14 @@ static inline void pin_to(int cpu)
         die("cannot pin a thread to CPU %d", cpu);
 }
 
+/* The thread that submits. */
 static inline void pin_caller(enum place place)
 {
     if (place != PLACE_FREE)
         pin_to(usable_cpu(0));
-    else if (pthread_setaffinity_np(pthread_self(), sizeof usable, &usable) != 0)
-        die("cannot unpin the thread");
 }
 
-/* What each worker does first, in either pool: goes to its place and leaves the
+/* What each worker does first, in any pool: goes to its place and leaves the
    clock of its CPU time. */
 struct crew {
     enum place place;
@@ -128,14 +130,22 @@ struct crew {
     clockid_t clocks[MAX_THREADS];
 };
 
+/* The process's first thread may be a worker at times; its sleep is not the
+   pool's. */
+static inline bool is_first_thread(void)
+{
+    return syscall(SYS_gettid) == getpid();
+}
+
 static inline void crew_join(void *arg)
 {
-    struct crew *c = arg;
+    struct crew *c = (struct crew *)arg;
 
     if (c->place != PLACE_FREE)
         pin_to(usable_cpu(c->place == PLACE_ACROSS ? 1 : 0));
     pthread_mutex_lock(&c->lock);
-    if (c->n >= MAX_THREADS || pthread_getcpuclockid(pthread_self(), &c->clocks[c->n++]) != 0)
+    if (!is_first_thread() &&
+        (c->n >= MAX_THREADS || pthread_getcpuclockid(pthread_self(), &c->clocks[c->n++]) != 0))
         die("cannot read a worker's CPU time");
     pthread_mutex_unlock(&c->lock);
 }
@@ -152,6 +162,34 @@ static inline int64_t crew_cpu_ns(struct crew *c)
     return sum;
 }
 
+/* ---- a process of its own ---- */
+
+enum { LIMIT_S = 300 };         /* of a round: a hang must not last for ever */
+
+/* Calls fn(arg, value), for MAX_VALUES figures, in a child. It must be forked
+   while this process has one thread. false: the child failed. */
+static inline bool run_apart(void (*fn)(const void *arg, double *value), const void *arg,
+                             double *value)
+{
+    const size_t size = MAX_VALUES * sizeof *value;
+    int ends[2], status;
+    ssize_t got;
+    pid_t child;
+
+    fflush(NULL);
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        die("cannot start a process");
+    if (child == 0) {
+        alarm(LIMIT_S);
+        fn(arg, value);
+        exit(write(ends[1], value, size) == (ssize_t)size ? 0 : 1);
+    }
+    close(ends[1]);
+    got = read(ends[0], value, size);
+    close(ends[0]);
+    return waitpid(child, &status, 0) == child && status == 0 && got == (ssize_t)size;
+}
+
 /* ---- memory ---- */
 
 /* Bytes of this process that lie in memory. */
@@ -164,6 +202,33 @@ static inline int64_t resident_bytes(void)
         die("cannot read /proc/self/statm");
     fclose(f);
     return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+/* What the system could give away now. */
+static inline double available_bytes(void)
+{
+    return (double)sysconf(_SC_AVPHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- the command line ---- */
+
+static inline int number(const char *text, int max)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (*end || n < 1 || n > max)
+        die("not a number from 1 to %d: %s", max, text);
+    return (int)n;
+}
+
+static inline FILE *must_open(const char *path)
+{
+    FILE *f = fopen(path, "w");
+
+    if (!f)
+        die("cannot write %s", path);
+    return f;
 }
 
 /* ---- statistics ---- */

@@ -1,17 +1,131 @@
-/* bench_core: what the core of cfut costs, beside the pool everyone writes.
+/* bench_core: what the core of cfut costs, beside other pools.
 
-   Both sides run in this one process, in turn (A B A B), several rounds after a
-   warm-up; printed are the median, the least and the most of the rounds, and
-   the median of the ratios within each round. Times include reading the clock
-   where single calls are timed (about 20 ns). Every result is checked. */
+   The sides run in turn (A B C A B C), one round of each at a time, each in a
+   process of its own that is forked before any thread exists: so none finds the
+   other's threads, memory or placement, and pools that cannot be made twice can
+   take part. In that process a workload runs once as a warm-up and once on the
+   clock. Printed are the median, the least and the most of the rounds, and the
+   median of the ratios to cfut within each round. Times include reading the clock
+   where single calls are timed (about 20 ns). Every result is checked.
+
+   Compiled alone it compares with what peer_naive.h has; Meson adds the peers
+   that are installed. */
 #define _GNU_SOURCE
 #define CFUT_IMPLEMENTATION
 #include "cfut.h"
 #include "bench.h"
-#include "naive.h"
+#include "peer.h"
+#include "peer_cfut.h"
+#include "peer_naive.h"
 
+#include <dlfcn.h>
 #include <getopt.h>
+#include <math.h>
 #include <semaphore.h>
+
+/* ---- who takes part ---- */
+
+/* Another language's pool: a program, started once a round with a workload's
+   verb, its size and the number of workers. It prints its figures. */
+struct program {
+    const char *name, *differs;
+    const char *command;        /* for the shell */
+    const char *version;        /* for the shell; its first line counts */
+    const char *verbs;          /* what it can do; a space around each */
+    size_t slow;                /* as in struct peer */
+};
+
+struct side {
+    const struct peer *peer;    /* one of the two */
+    const struct program *program;
+};
+
+#ifdef BENCH_JAVA
+static const struct program program_java = {
+    "Java FJP", "a program: ForkJoinPool, garbage collected, warmed up for 0.3 s",
+    BENCH_JAVA, BENCH_JAVA_VERSION,
+    " W1 W1b W2 W2f W3 W3c W4a W4b-growing W4b-dear W4c W5 W6 ", 1};
+#endif
+#ifdef BENCH_PYTHON
+static const struct program program_python = {
+    "CPython", "a program: ThreadPoolExecutor, under one lock", BENCH_PYTHON,
+    BENCH_PYTHON_VERSION, " W1 W1b W3 W3c W5 W6 ", 50};
+#endif
+
+enum { MAX_SIDES = 16 };
+
+static struct side sides[MAX_SIDES];
+static int n_sides;
+
+static void add_peer(const struct peer *p)
+{
+    if (p)
+        sides[n_sides++].peer = p;
+}
+
+#ifdef BENCH_OPENMP_LOADED
+/* Two OpenMP runtimes cannot be linked into one program. */
+static const struct peer *load_openmp(void)
+{
+    void *module = dlopen(BENCH_OPENMP_LOADED, RTLD_NOW | RTLD_LOCAL);
+
+    if (!module)
+        fprintf(stderr, "bench: left out: %s\n", dlerror());
+    return module ? dlsym(module, "peer_openmp") : NULL;
+}
+#endif
+
+static void find_sides(void)
+{
+    add_peer(&peer_cfut);
+    add_peer(&peer_serial);
+    add_peer(&peer_calls);
+    add_peer(&peer_naive);
+#ifdef BENCH_TBB
+    add_peer(&peer_tbb);
+#endif
+#ifdef BENCH_OPENMP
+    add_peer(&peer_openmp);
+#endif
+#ifdef BENCH_OPENMP_LOADED
+    add_peer(load_openmp());
+#endif
+#ifdef BENCH_GLIB
+    add_peer(&peer_glib);
+#endif
+#ifdef BENCH_UV
+    add_peer(&peer_uv);
+#endif
+#ifdef BENCH_ASIO
+    add_peer(&peer_asio);
+#endif
+#ifdef BENCH_ASYNC
+    add_peer(&peer_async);
+#endif
+#ifdef BENCH_JAVA
+    sides[n_sides++].program = &program_java;
+#endif
+#ifdef BENCH_PYTHON
+    sides[n_sides++].program = &program_python;
+#endif
+}
+
+static const char *side_name(const struct side *s)
+{
+    return s->peer ? s->peer->name : s->program->name;
+}
+
+static const char *side_differs(const struct side *s)
+{
+    return s->peer ? s->peer->differs : s->program->differs;
+}
+
+static size_t side_slow(const struct side *s)
+{
+    size_t slow = s->peer ? s->peer->slow : s->program->slow;
+
+    return slow ? slow : 1;
+}
 
 /* ---- what is measured ---- */
 
@@ -21,19 +135,21 @@ struct metric {
 
 struct work {
     const char *id, *what;
+    const char *verb;           /* for other programs; NULL: none is asked */
     size_t n, quick_n;
+    bool divisible;             /* n may be divided for a slow side */
     size_t repeats;             /* of a small n within one round; --quick: once */
     int workers;                /* 0: once for each count asked for */
     enum place place;
     const struct metric *metrics;
-    /* Each runs once, unseen set-up first, and sets one value for each metric. */
-    void (*ours)(const struct work *w, double *value);
-    void (*peer)(const struct work *w, double *value);
-    const char *peer_name;      /* without a peer: why */
+    bool (*able)(const struct peer *p);
+    /* Runs once to warm up and once for the values, one for each metric. */
+    void (*run)(const struct peer *p, const struct work *w, double *value);
     double noise;               /* ratios below it say nothing */
 };
 
 static const struct metric per_task[] = {{"wall", "ns/task"}, {"cpu", "ns/task"}, {NULL, NULL}};
+static const struct metric per_item[] = {{"wall", "ns/item"}, {"cpu", "ns/item"}, {NULL, NULL}};
 static const struct metric per_future[] = {
     {"wall", "ns/future"}, {"cpu", "ns/future"}, {NULL, NULL}};
 static const struct metric per_trip[] = {
@@ -54,7 +170,7 @@ static struct timer timer_start(void)
     return (struct timer){wall_ns(), cpu};
 }
 
-/* For the metrics per_task and per_future. */
+/* For the metrics per_task, per_item and per_future. */
 static void timer_stop(struct timer t, size_t n, double *value)
 {
     int64_t wall = wall_ns();
@@ -63,315 +179,114 @@ static void timer_stop(struct timer t, size_t n, double *value)
     value[1] = (double)(cpu_ns() - t.cpu) / (double)n;
 }
 
-/* ---- the tasks ---- */
+/* The workers of the one pool that this process makes. */
+static struct crew crew = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static int copy(const int *in, int *out)
+static void *open_pool(const struct peer *p, const struct work *w)
 {
-    *out = *in;
-    return 0;
-}
-CFUT_TASK(copy, int, int);
+    void *pool;
 
-static int meet(pthread_barrier_t *const *all)
-{
-    pthread_barrier_wait(*all);
-    return 0;
-}
-CFUT_ACTION(meet, pthread_barrier_t *);
-
-static int hold(sem_t *const *gate)
-{
-    while (sem_wait(*gate) != 0)
-        ;
-    return 0;
-}
-CFUT_ACTION(hold, sem_t *);
-
-/* ---- pools whose workers are all there ---- */
-
-static void crew_start(struct crew *c, enum place place)
-{
-    c->place = place;
-    c->n = 0;
-    pthread_mutex_init(&c->lock, NULL);
-}
-
-static int crew_join_status(void *c)
-{
-    crew_join(c);
-    return 0;
-}
-
-/* Makes every worker run one task at the same time, so that none is missing. */
-static void our_muster(cfut_executor *pool, int workers)
-{
-    meet_future *f = must_calloc((size_t)workers, sizeof *f);
-    pthread_barrier_t all;
-
-    pthread_barrier_init(&all, NULL, (unsigned)workers);
-    for (int i = 0; i < workers; i++)
-        meet_submit(pool, &f[i], &all);
-    for (int i = 0; i < workers; i++)
-        if (meet_result(&f[i]) != 0)
-            die("a worker did not start: %s", cfut_error(&f[i].base));
-    pthread_barrier_destroy(&all);
-    free(f);
-}
-
-static cfut_executor *our_pool(const struct work *w, struct crew *c)
-{
-    cfut_thread_pool_desc desc = {.max_workers = w->workers, .init_arg = c};
-    cfut_executor *pool;
-
-    crew_start(c, w->place);
-    desc.initializer = crew_join_status;
+    crew.place = w->place;
+    pool = p->start(w->workers, crew_join, &crew);
     pin_caller(w->place);
-    pool = cfut_thread_pool(&desc);
-    our_muster(pool, w->workers);
     return pool;
-}
-
-static void our_end(cfut_executor *pool)
-{
-    if (cfut_shutdown(pool, CFUT_DRAIN) != CFUT_OK)
-        die("the pool did not end");
-    pin_caller(PLACE_FREE);
-}
-
-static void peer_muster(naive_pool *pool, int workers)
-{
-    naive_future **f = must_calloc((size_t)workers, sizeof(naive_future *));
-    pthread_barrier_t all, *in = &all;
-
-    pthread_barrier_init(&all, NULL, (unsigned)workers);
-    for (int i = 0; i < workers; i++)
-        f[i] = naive_submit(pool, meet_thunk, &in, NULL);
-    for (int i = 0; i < workers; i++)
-        naive_result(f[i]);
-    pthread_barrier_destroy(&all);
-    free(f);
-}
-
-static naive_pool *peer_pool(const struct work *w, struct crew *c)
-{
-    naive_pool *pool;
-
-    crew_start(c, w->place);
-    pin_caller(w->place);
-    pool = naive_pool_new(w->workers, crew_join, c);
-    peer_muster(pool, w->workers);
-    return pool;
-}
-
-static void peer_end(naive_pool *pool)
-{
-    naive_pool_free(pool);
-    pin_caller(PLACE_FREE);
 }
 
 /* ---- W1, W1b: from outside, empty tasks ---- */
 
-struct our_batch {
-    cfut_executor *pool;
-    copy_future *f;
-    size_t n;
-    pthread_barrier_t *start;
-};
-
-static void our_round(cfut_executor *pool, copy_future *f, size_t n)
+static bool able_batch(const struct peer *p)
 {
-    for (size_t i = 0; i < n; i++)
-        copy_submit(pool, &f[i], (int)i);
-    for (size_t i = 0; i < n; i++)
-        if (copy_result(&f[i]) != 0 || f[i].out != (int)i)
-            die("a task failed: %s", cfut_error(&f[i].base));
+    return p->batch != NULL;
 }
 
-static void w1_ours(const struct work *w, double *value)
+/* From threads that the pool does not know. */
+static bool able_outside(const struct peer *p)
 {
-    struct crew crew;
-    cfut_executor *pool = our_pool(w, &crew);
-    copy_future *f = must_calloc(w->n, sizeof *f);
-    struct timer t = timer_start();
-
-    our_round(pool, f, w->n);
-    timer_stop(t, w->n, value);
-    our_end(pool);
-    free(f);
+    return p->batch && p->post;
 }
 
-struct peer_batch {
-    naive_pool *pool;
-    naive_future **f;
-    int *in, *out;
-    size_t n;
-    pthread_barrier_t *start;
-};
-
-static void peer_round(const struct peer_batch *b)
+static void w1(const struct peer *p, const struct work *w, double *value)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        b->in[i] = (int)i;
-        b->f[i] = naive_submit(b->pool, copy_thunk, &b->in[i], &b->out[i]);
+    void *pool = open_pool(p, w);
+    void *batch = p->batch(pool, w->n);
+
+    for (int pass = 0; pass < 2; pass++) {
+        struct timer t = timer_start();
+
+        p->submit(batch);
+        p->collect(batch);
+        timer_stop(t, w->n, value);
     }
-    for (size_t i = 0; i < b->n; i++)
-        if (naive_result(b->f[i]) != 0 || b->out[i] != (int)i)
-            die("a job failed");
-}
-
-static void peer_alloc(struct peer_batch *b, naive_pool *pool, size_t n)
-{
-    b->pool = pool;
-    b->n = n;
-    b->f = must_calloc(n, sizeof b->f[0]);
-    b->in = must_calloc(n, sizeof b->in[0]);
-    b->out = must_calloc(n, sizeof b->out[0]);
-}
-
-static void peer_release(struct peer_batch *b)
-{
-    free(b->f);
-    free(b->in);
-    free(b->out);
-}
-
-static void w1_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    struct peer_batch b;
-    struct timer t;
-
-    peer_alloc(&b, peer_pool(w, &crew), w->n);
-    t = timer_start();
-    peer_round(&b);
-    timer_stop(t, w->n, value);
-    peer_end(b.pool);
-    peer_release(&b);
+    p->drop(batch);
+    p->stop(pool);
 }
 
 enum { PRODUCERS = 4 };
 
-static void *our_producer(void *arg)
-{
-    struct our_batch *b = arg;
+struct producer {
+    const struct peer *peer;
+    void *batch;
+    pthread_barrier_t *meet;    /* before and after each pass */
+    pthread_t thread;
+};
 
-    pthread_barrier_wait(b->start);
-    our_round(b->pool, b->f, b->n);
+static void *produce(void *arg)
+{
+    struct producer *p = arg;
+
+    for (int pass = 0; pass < 2; pass++) {
+        pthread_barrier_wait(p->meet);
+        p->peer->submit(p->batch);
+        p->peer->collect(p->batch);
+        pthread_barrier_wait(p->meet);
+    }
     return NULL;
 }
 
-static void *peer_producer(void *arg)
+static void time_producers(pthread_barrier_t *meet, size_t n, double *value)
 {
-    struct peer_batch *b = arg;
+    for (int pass = 0; pass < 2; pass++) {
+        struct timer t;
 
-    pthread_barrier_wait(b->start);
-    peer_round(b);
-    return NULL;
+        pthread_barrier_wait(meet);
+        t = timer_start();
+        pthread_barrier_wait(meet);
+        timer_stop(t, n, value);
+    }
 }
 
-/* Starts the producers together and times them until the last has ended. */
-static void time_producers(void *(*producer)(void *), void *const *args, pthread_barrier_t *start,
-                           size_t n, double *value)
+static void w1b(const struct peer *p, const struct work *w, double *value)
 {
-    pthread_t threads[PRODUCERS];
-    struct timer t;
+    struct producer all[PRODUCERS];
+    pthread_barrier_t meet;
+    void *pool = open_pool(p, w);
+    size_t each = w->n / PRODUCERS;
 
-    for (int i = 0; i < PRODUCERS; i++)
-        if (pthread_create(&threads[i], NULL, producer, args[i]) != 0)
+    pthread_barrier_init(&meet, NULL, PRODUCERS + 1);
+    for (int i = 0; i < PRODUCERS; i++) {
+        all[i] = (struct producer){.peer = p, .batch = p->batch(pool, each), .meet = &meet};
+        if (pthread_create(&all[i].thread, NULL, produce, &all[i]) != 0)
             die("cannot start a thread");
-    t = timer_start();
-    pthread_barrier_wait(start);
-    for (int i = 0; i < PRODUCERS; i++)
-        pthread_join(threads[i], NULL);
-    timer_stop(t, n, value);
-}
-
-static void w1b_ours(const struct work *w, double *value)
-{
-    struct crew crew;
-    struct our_batch b[PRODUCERS];
-    void *args[PRODUCERS];
-    pthread_barrier_t start;
-    cfut_executor *pool = our_pool(w, &crew);
-    size_t each = w->n / PRODUCERS;
-
-    pthread_barrier_init(&start, NULL, PRODUCERS + 1);
-    for (int i = 0; i < PRODUCERS; i++) {
-        b[i] = (struct our_batch){pool, must_calloc(each, sizeof(copy_future)), each, &start};
-        args[i] = &b[i];
     }
-    time_producers(our_producer, args, &start, each * PRODUCERS, value);
-    our_end(pool);
-    for (int i = 0; i < PRODUCERS; i++)
-        free(b[i].f);
-    pthread_barrier_destroy(&start);
-}
-
-static void w1b_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    struct peer_batch b[PRODUCERS];
-    void *args[PRODUCERS];
-    pthread_barrier_t start;
-    naive_pool *pool = peer_pool(w, &crew);
-    size_t each = w->n / PRODUCERS;
-
-    pthread_barrier_init(&start, NULL, PRODUCERS + 1);
+    time_producers(&meet, each * PRODUCERS, value);
     for (int i = 0; i < PRODUCERS; i++) {
-        peer_alloc(&b[i], pool, each);
-        b[i].start = &start;
-        args[i] = &b[i];
+        pthread_join(all[i].thread, NULL);
+        p->drop(all[i].batch);
     }
-    time_producers(peer_producer, args, &start, each * PRODUCERS, value);
-    peer_end(pool);
-    for (int i = 0; i < PRODUCERS; i++)
-        peer_release(&b[i]);
-    pthread_barrier_destroy(&start);
+    pthread_barrier_destroy(&meet);
+    p->stop(pool);
 }
 
 /* ---- W2, W2f: fib, one spawn in each call ---- */
 
-static cfut_executor *fib_pool;     /* as a program's own pool that its tasks know */
-
-static int fib(const int *n, int *out);
-CFUT_TASK(fib, int, int);
-
-static int fib(const int *n, int *out)
+static bool able_fib(const struct peer *p)
 {
-    int less = *n - 2, right, status;
-    fib_future left;
-
-    *out = *n;
-    if (*n < 2)
-        return 0;
-    fib_submit(fib_pool, &left, *n - 1);
-    fib(&less, &right);
-    status = fib_result(&left);
-    *out = left.out + right;
-    return status;
+    return p->fib != NULL;
 }
 
-static int forked_fib(const int *n, int *out);
-CFUT_TASK(forked_fib, int, int);
-
-static int forked_fib(const int *n, int *out)
+static bool able_forked_fib(const struct peer *p)
 {
-    int less = *n - 2, right, status;
-    forked_fib_future left;
-
-    *out = *n;
-    if (*n < 2)
-        return 0;
-    forked_fib_fork(&left, *n - 1);
-    forked_fib(&less, &right);
-    status = forked_fib_join(&left);
-    *out = left.out + right;
-    return status;
-}
-
-__attribute__((noinline)) static int serial_fib(int n)
-{
-    return n < 2 ? n : serial_fib(n - 1) + serial_fib(n - 2);
+    return p->forked_fib != NULL;
 }
 
 /* How many calls of fib(n) have n of 2 and more, hence spawn: the next
@@ -389,113 +304,71 @@ static size_t fib_spawns(size_t n)
     return b - 1;
 }
 
-static void w2_ours(const struct work *w, double *value)
+static void time_fib(const struct peer *p, int (*spawning)(void *, int), const struct work *w,
+                     double *value)
 {
-    struct crew crew;
-    fib_future f;
-    struct timer t;
-
-    fib_pool = our_pool(w, &crew);
-    t = timer_start();
-    fib_submit(fib_pool, &f, (int)w->n);
-    if (fib_result(&f) != 0)
-        die("fib failed: %s", cfut_error(&f.base));
-    timer_stop(t, fib_spawns(w->n), value);
-    if (f.out != serial_fib((int)w->n))
-        die("fib is wrong: %d", f.out);
-    our_end(fib_pool);
-}
-
-static void w2f_ours(const struct work *w, double *value)
-{
-    struct crew crew;
-    forked_fib_future f;
-    struct timer t;
-
-    fib_pool = our_pool(w, &crew);
-    t = timer_start();
-    forked_fib_submit(fib_pool, &f, (int)w->n);
-    if (forked_fib_result(&f) != 0)
-        die("fib failed: %s", cfut_error(&f.base));
-    timer_stop(t, fib_spawns(w->n), value);
-    if (f.out != serial_fib((int)w->n))
-        die("fib is wrong: %d", f.out);
-    our_end(fib_pool);
-}
-
-static void w2_serial(const struct work *w, double *value)
-{
+    void *pool = open_pool(p, w);
+    /* Else the compiler could know the serial result. */
     volatile int n = (int)w->n, result;
-    struct timer t = timer_start();
+    struct timer t;
 
-    result = serial_fib(n);
+    spawning(pool, n - 4);
+    t = timer_start();
+    result = spawning(pool, n);
     timer_stop(t, fib_spawns(w->n), value);
-    if (result < 0)
+    if (result != serial_fib(n))
         die("fib is wrong: %d", result);
+    p->stop(pool);
+}
+
+static void w2(const struct peer *p, const struct work *w, double *value)
+{
+    time_fib(p, p->fib, w, value);
+}
+
+static void w2f(const struct peer *p, const struct work *w, double *value)
+{
+    time_fib(p, p->forked_fib, w, value);
 }
 
 /* ---- W3: there and back, hot ---- */
 
-static double our_trip(cfut_executor *pool, int x)
+static bool able_trip(const struct peer *p)
+{
+    return p->trip != NULL;
+}
+
+/* Only workers that are there before can be pinned. */
+static bool able_placed_trip(const struct peer *p)
+{
+    return p->trip && p->keeps_workers;
+}
+
+static double timed_trip(const struct peer *p, void *pool, int x)
 {
     int64_t begun = wall_ns();
-    copy_future f;
 
-    copy_submit(pool, &f, x);
-    if (copy_result(&f) != 0 || f.out != x)
-        die("a task failed: %s", cfut_error(&f.base));
+    if (p->trip(pool, x) != x)
+        die("a trip brought the wrong thing back");
     return (double)(wall_ns() - begun);
 }
 
-static double peer_trip(naive_pool *pool, int x)
+static void w3(const struct peer *p, const struct work *w, double *value)
 {
-    int64_t begun = wall_ns();
-    int out;
-
-    if (naive_result(naive_submit(pool, copy_thunk, &x, &out)) != 0 || out != x)
-        die("a job failed");
-    return (double)(wall_ns() - begun);
-}
-
-/* ns: one time for each of n trips; cpu: of all of them. */
-static void trip_values(double *ns, size_t n, int64_t cpu, double *value)
-{
-    value[0] = percentile(ns, n, 0.5);
-    value[1] = percentile(ns, n, 0.999);
-    value[2] = (double)cpu / (double)n;
-}
-
-static void w3_ours(const struct work *w, double *value)
-{
-    struct crew crew;
-    cfut_executor *pool = our_pool(w, &crew);
+    void *pool = open_pool(p, w);
     double *ns = must_calloc(w->n, sizeof *ns);
     int64_t cpu;
 
     for (size_t i = 0; i < w->n / 10; i++)
-        our_trip(pool, (int)i);
+        timed_trip(p, pool, (int)i);
     cpu = cpu_ns();
     for (size_t i = 0; i < w->n; i++)
-        ns[i] = our_trip(pool, (int)i);
-    trip_values(ns, w->n, cpu_ns() - cpu, value);
-    our_end(pool);
-    free(ns);
-}
-
-static void w3_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    naive_pool *pool = peer_pool(w, &crew);
-    double *ns = must_calloc(w->n, sizeof *ns);
-    int64_t cpu;
-
-    for (size_t i = 0; i < w->n / 10; i++)
-        peer_trip(pool, (int)i);
-    cpu = cpu_ns();
-    for (size_t i = 0; i < w->n; i++)
-        ns[i] = peer_trip(pool, (int)i);
-    trip_values(ns, w->n, cpu_ns() - cpu, value);
-    peer_end(pool);
+        ns[i] = timed_trip(p, pool, (int)i);
+    cpu = cpu_ns() - cpu;
+    value[0] = percentile(ns, w->n, 0.5);
+    value[1] = percentile(ns, w->n, 0.999);
+    value[2] = (double)cpu / (double)w->n;
+    p->stop(pool);
     free(ns);
 }
 
@@ -503,334 +376,368 @@ static void w3_peer(const struct work *w, double *value)
 
 static const int64_t cold_pause = 1000000;
 
-/* cpu: of the workers all along and of this thread during its trips, which is
-   all that was burnt but for the pauses themselves. */
-static void cold_values(double *ns, size_t n, int64_t cpu, double *value)
+/* The CPU time of all but this thread's pauses. */
+static void w3c(const struct peer *p, const struct work *w, double *value)
 {
-    value[0] = percentile(ns, n, 0.5);
-    value[1] = (double)cpu / (double)n;
-}
-
-static void w3c_ours(const struct work *w, double *value)
-{
-    struct crew crew;
-    cfut_executor *pool = our_pool(w, &crew);
+    void *pool = open_pool(p, w);
     double *ns = must_calloc(w->n, sizeof *ns);
-    int64_t cpu = -crew_cpu_ns(&crew);
+    int64_t cpu = -cpu_ns();
 
     for (size_t i = 0; i < w->n; i++) {
+        cpu += thread_cpu_ns();
         sleep_ns(cold_pause);
         cpu -= thread_cpu_ns();
-        ns[i] = our_trip(pool, (int)i);
-        cpu += thread_cpu_ns();
+        ns[i] = timed_trip(p, pool, (int)i);
     }
-    cpu += crew_cpu_ns(&crew);
-    cold_values(ns, w->n, cpu, value);
-    our_end(pool);
+    cpu += cpu_ns();
+    value[0] = percentile(ns, w->n, 0.5);
+    value[1] = (double)cpu / (double)w->n;
+    p->stop(pool);
     free(ns);
 }
 
-static void w3c_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    naive_pool *pool = peer_pool(w, &crew);
-    double *ns = must_calloc(w->n, sizeof *ns);
-    int64_t cpu = -crew_cpu_ns(&crew);
+/* ---- W4: map ---- */
 
-    for (size_t i = 0; i < w->n; i++) {
-        sleep_ns(cold_pause);
-        cpu -= thread_cpu_ns();
-        ns[i] = peer_trip(pool, (int)i);
-        cpu += thread_cpu_ns();
+static bool able_map(const struct peer *p)
+{
+    return p->map != NULL;
+}
+
+static void time_map(const struct peer *p, const struct work *w, enum kernel kernel,
+                     const double *in, double *value)
+{
+    void *pool = open_pool(p, w);
+    double *out = must_calloc(w->n, sizeof *out);
+
+    for (int pass = 0; pass < 2; pass++) {
+        struct timer t = timer_start();
+
+        for (size_t r = 0; r < w->repeats; r++)
+            p->map(pool, kernel, in, out, w->n);
+        timer_stop(t, w->repeats * w->n, value);
     }
-    cpu += crew_cpu_ns(&crew);
-    cold_values(ns, w->n, cpu, value);
-    peer_end(pool);
-    free(ns);
+    for (size_t i = 0; i < w->n; i++)
+        if (out[i] != (kernel == KERNEL_ROOT ? kernel_root(in[i]) : kernel_burn(in[i])))
+            die("map: item %zu is wrong", i);
+    p->stop(pool);
+    free(out);
+}
+
+static void w4_root(const struct peer *p, const struct work *w, double *value)
+{
+    double *in = must_calloc(w->n, sizeof *in);
+
+    for (size_t i = 0; i < w->n; i++)
+        in[i] = (double)i;
+    time_map(p, w, KERNEL_ROOT, in, value);
+    free(in);
+}
+
+static void w4_growing(const struct peer *p, const struct work *w, double *value)
+{
+    double *in = must_calloc(w->n, sizeof *in);
+
+    for (size_t i = 0; i < w->n; i++)
+        in[i] = (double)(i / 10);
+    time_map(p, w, KERNEL_BURN, in, value);
+    free(in);
+}
+
+static void w4_dear(const struct peer *p, const struct work *w, double *value)
+{
+    double *in = must_calloc(w->n, sizeof *in);
+
+    for (size_t i = 0; i < w->n; i++)
+        in[i] = i < w->n / 10 ? 5000 : 50;
+    time_map(p, w, KERNEL_BURN, in, value);
+    free(in);
 }
 
 /* ---- W5: as completed ---- */
 
-static void our_completed(cfut_executor *pool, copy_future *f, cfut_future **fs, size_t n)
+static bool able_completed(const struct peer *p)
 {
-    size_t seen = 0;
-    cfut_iter it;
-    cfut_future *done;
-
-    for (size_t i = 0; i < n; i++)
-        fs[i] = copy_submit(pool, &f[i], (int)i);
-    if (cfut_as_completed(&it, fs, n, CFUT_FOREVER) != CFUT_OK)
-        die("as_completed failed: %s", cfut_strerror(it.status));
-    while ((done = cfut_next(&it)))
-        seen += copy_of(done)->out == (int)(copy_of(done) - f);
-    if (seen != n)
-        die("as_completed yielded %zu of %zu futures", seen, n);
+    return p->completed != NULL;
 }
 
-static void w5_ours(const struct work *w, double *value)
+static void w5(const struct peer *p, const struct work *w, double *value)
 {
-    struct crew crew;
-    cfut_executor *pool = our_pool(w, &crew);
-    copy_future *f = must_calloc(w->n, sizeof *f);
-    cfut_future **fs = must_calloc(w->n, sizeof(cfut_future *));
-    struct timer t = timer_start();
+    void *pool = open_pool(p, w);
+    void *batch = p->batch(pool, w->n);
+    struct timer t;
 
+    p->completed(batch);
+    t = timer_start();
     for (size_t i = 0; i < w->repeats; i++)
-        our_completed(pool, f, fs, w->n);
+        p->completed(batch);
     timer_stop(t, w->repeats * w->n, value);
-    our_end(pool);
-    free(fs);
-    free(f);
-}
-
-/* The usual answer without as_completed: the job itself appends what it is to a
-   list under a mutex, and the consumer waits for that list. */
-struct parcel {
-    struct parcel *next;
-};
-
-static struct {
-    pthread_mutex_t lock;       /* guards both ends */
-    pthread_cond_t arrived;     /* first is not NULL */
-    struct parcel *first, *last;
-} mailbox = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, NULL};
-
-static int deliver(const void *in, void *out)
-{
-    struct parcel *p = out;
-
-    (void)in;
-    p->next = NULL;
-    pthread_mutex_lock(&mailbox.lock);
-    if (mailbox.last)
-        mailbox.last->next = p;
-    else
-        mailbox.first = p;
-    mailbox.last = p;
-    pthread_cond_signal(&mailbox.arrived);
-    pthread_mutex_unlock(&mailbox.lock);
-    return 0;
-}
-
-static struct parcel *receive(void)
-{
-    struct parcel *p;
-
-    pthread_mutex_lock(&mailbox.lock);
-    while (!(p = mailbox.first))
-        pthread_cond_wait(&mailbox.arrived, &mailbox.lock);
-    if (!(mailbox.first = p->next))
-        mailbox.last = NULL;
-    pthread_mutex_unlock(&mailbox.lock);
-    return p;
-}
-
-static void w5_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    naive_pool *pool = peer_pool(w, &crew);
-    struct parcel *p = must_calloc(w->n, sizeof *p);
-    struct timer t = timer_start();
-
-    for (size_t r = 0; r < w->repeats; r++) {
-        for (size_t i = 0; i < w->n; i++)
-            naive_post(pool, deliver, NULL, &p[i], NULL);
-        for (size_t i = 0; i < w->n; i++)
-            if (receive() < p)
-                die("a parcel from nowhere");
-    }
-    timer_stop(t, w->repeats * w->n, value);
-    peer_end(pool);
-    free(p);
+    p->drop(batch);
+    p->stop(pool);
 }
 
 /* ---- W6: memory of what is pending ---- */
 
-static void w6_ours(const struct work *w, double *value)
+static void hold(void *gate)
 {
-    struct crew crew;
-    cfut_executor *pool = our_pool(w, &crew);
-    hold_future held;
-    copy_future *f;
+    while (sem_wait(gate) != 0)
+        ;
+}
+
+static void w6(const struct peer *p, const struct work *w, double *value)
+{
+    void *pool = open_pool(p, w), *batch;
     int64_t before;
     sem_t gate;
 
     sem_init(&gate, 0, 0);
-    hold_submit(pool, &held, &gate);
-    malloc_trim(0);
+    p->post(pool, hold, &gate);
     before = resident_bytes();
-    f = must_calloc(w->n, sizeof *f);
-    for (size_t i = 0; i < w->n; i++)
-        copy_submit(pool, &f[i], (int)i);
+    batch = p->batch(pool, w->n);
+    p->submit(batch);
     value[0] = (double)(resident_bytes() - before) / (double)w->n;
     sem_post(&gate);
-    our_end(pool);
-    for (size_t i = 0; i < w->n; i++)
-        if (copy_result(&f[i]) != 0 || f[i].out != (int)i)
-            die("a task failed: %s", cfut_error(&f[i].base));
-    free(f);
-    sem_destroy(&gate);
-}
-
-static void w6_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    naive_pool *pool = peer_pool(w, &crew);
-    struct peer_batch b;
-    int64_t before;
-    sem_t gate, *in = &gate;
-
-    sem_init(&gate, 0, 0);
-    naive_post(pool, hold_thunk, &in, NULL, NULL);
-    malloc_trim(0);
-    before = resident_bytes();
-    peer_alloc(&b, pool, w->n);
-    for (size_t i = 0; i < w->n; i++)
-        b.f[i] = naive_submit(pool, copy_thunk, &b.in[i], &b.out[i]);
-    value[0] = (double)(resident_bytes() - before) / (double)w->n;
-    sem_post(&gate);
-    for (size_t i = 0; i < w->n; i++)
-        naive_result(b.f[i]);
-    peer_end(pool);
-    peer_release(&b);
+    p->collect(batch);
+    p->drop(batch);
+    p->stop(pool);
     sem_destroy(&gate);
 }
 
 /* ---- W7: an idle pool; n is in ms ---- */
 
+static bool able_idle(const struct peer *p)
+{
+    return p->keeps_workers;
+}
+
 /* Workers may spin and go to sleep before it counts. */
 static const int64_t settle = 50000000;
 
-static void w7_ours(const struct work *w, double *value)
+static void w7(const struct peer *p, const struct work *w, double *value)
 {
-    struct crew crew;
-    cfut_executor *pool = our_pool(w, &crew);
+    void *pool = open_pool(p, w);
     int64_t cpu;
 
     sleep_ns(settle);
     cpu = crew_cpu_ns(&crew);
     sleep_ns((int64_t)w->n * 1000000);
     value[0] = (double)(crew_cpu_ns(&crew) - cpu);
-    our_end(pool);
-}
-
-static void w7_peer(const struct work *w, double *value)
-{
-    struct crew crew;
-    naive_pool *pool = peer_pool(w, &crew);
-    int64_t cpu;
-
-    sleep_ns(settle);
-    cpu = crew_cpu_ns(&crew);
-    sleep_ns((int64_t)w->n * 1000000);
-    value[0] = (double)(crew_cpu_ns(&crew) - cpu);
-    peer_end(pool);
+    p->stop(pool);
 }
 
 /* ---- the list ---- */
 
-#define NO_NESTING "naive cannot: nested waits deadlock it; beside the serial call"
-
 static const struct work works[] = {
-    {"W1", "1e6 empty tasks from one outside thread, then every result", 1000000, 10000, 1, 0,
-     PLACE_FREE, per_task, w1_ours, w1_peer, "naive", 1.3},
-    {"W1b", "the same from 4 producers", 1000000, 10000, 1, 0, PLACE_FREE, per_task, w1b_ours,
-     w1b_peer, "naive", 1.3},
-    {"W2", "fib(32), submit and result inside tasks (" NO_NESTING ")", 32, 16, 1, 0, PLACE_FREE,
-     per_task, w2_ours, w2_serial, "serial", 1.1},
-    {"W2f", "fib(32), fork and join (" NO_NESTING ")", 32, 16, 1, 0, PLACE_FREE, per_task,
-     w2f_ours, w2_serial, "serial", 1.1},
-    {"W3", "submit one, wait for it, hot; threads unpinned", 10000, 200, 1, 1, PLACE_FREE,
-     per_trip, w3_ours, w3_peer, "naive", 1.3},
-    {"W3", "submit one, wait for it, hot; pinned across two CPUs", 10000, 200, 1, 1, PLACE_ACROSS,
-     per_trip, w3_ours, w3_peer, "naive", 1.3},
-    {"W3", "submit one, wait for it, hot; pinned to one CPU", 10000, 200, 1, 1, PLACE_ONE,
-     per_trip, w3_ours, w3_peer, "naive", 1.3},
-    {"W3c", "submit one, wait for it, pool idle for 1 ms before; unpinned", 300, 20, 1, 1,
-     PLACE_FREE, cold_trip, w3c_ours, w3c_peer, "naive", 1.3},
-    {"W3c", "the same, pinned across two CPUs", 300, 20, 1, 1, PLACE_ACROSS, cold_trip, w3c_ours,
-     w3c_peer, "naive", 1.3},
-    {"W3c", "the same, pinned to one CPU", 300, 20, 1, 1, PLACE_ONE, cold_trip, w3c_ours,
-     w3c_peer, "naive", 1.3},
-    {"W5", "10 000 futures submitted and consumed as completed, 50 times", 10000, 1000, 50, 0,
-     PLACE_FREE, per_future, w5_ours, w5_peer, "naive without futures", 1.3},
-    {"W5", "1e6 futures submitted and consumed as completed", 1000000, 10000, 1, 0, PLACE_FREE,
-     per_future, w5_ours, w5_peer, "naive without futures", 1.3},
-    {"W6", "1e6 pending futures of int to int, with in and out", 1000000, 50000, 1, 1, PLACE_FREE,
-     memory, w6_ours, w6_peer, "naive", 1.1},
-    {"W7", "an idle pool for 2 s", 2000, 100, 1, 2, PLACE_FREE, idle_cpu, w7_ours, w7_peer,
-     "naive", 1.3},
+    {"W1", "1e6 empty tasks from one outside thread; then every result", "W1", 1000000, 2000,
+     true, 1, 0, PLACE_FREE, per_task, able_batch, w1, 1.3},
+    {"W1b", "the same from 4 producers", "W1b", 1000000, 2000, true, 1, 0, PLACE_FREE, per_task,
+     able_outside, w1b, 1.3},
+    {"W2", "fib(32); submit and result inside tasks", "W2", 32, 12, false, 1, 0, PLACE_FREE,
+     per_task, able_fib, w2, 1.1},
+    {"W2f", "fib(32); fork and join", "W2f", 32, 12, false, 1, 0, PLACE_FREE, per_task,
+     able_forked_fib, w2f, 1.1},
+    {"W3", "submit one and wait for it; hot; unpinned", "W3", 5000, 50, false, 1, 1, PLACE_FREE,
+     per_trip, able_trip, w3, 1.3},
+    {"W3", "submit one and wait for it; hot; pinned across two CPUs", NULL, 5000, 50, false, 1, 1,
+     PLACE_ACROSS, per_trip, able_placed_trip, w3, 1.3},
+    {"W3", "submit one and wait for it; hot; pinned to one CPU", NULL, 5000, 50, false, 1, 1,
+     PLACE_ONE, per_trip, able_placed_trip, w3, 1.3},
+    {"W3c", "submit one and wait for it; pool idle for 1 ms before; unpinned", "W3c", 100, 5,
+     false, 1, 1, PLACE_FREE, cold_trip, able_trip, w3c, 1.3},
+    {"W3c", "the same; pinned across two CPUs", NULL, 100, 5, false, 1, 1, PLACE_ACROSS,
+     cold_trip, able_placed_trip, w3c, 1.3},
+    {"W3c", "the same; pinned to one CPU", NULL, 100, 5, false, 1, 1, PLACE_ONE, cold_trip,
+     able_placed_trip, w3c, 1.3},
+    {"W4a", "map y = sqrt(x) over 1e6 doubles", "W4a", 1000000, 2000, false, 3, 0, PLACE_FREE,
+     per_item, able_map, w4_root, 1.1},
+    {"W4b", "map over 1e4 items; cost grows with the index", "W4b-growing", 10000, 500, false, 3,
+     0, PLACE_FREE, per_item, able_map, w4_growing, 1.1},
+    {"W4b", "map over 1e4 items; the first tenth 100 times dearer", "W4b-dear", 10000, 500, false,
+     3, 0, PLACE_FREE, per_item, able_map, w4_dear, 1.1},
+    {"W4c", "map y = sqrt(x) over 1000 doubles; 1000 times", "W4c", 1000, 100, false, 1000, 0,
+     PLACE_FREE, per_item, able_map, w4_root, 1.1},
+    {"W5", "10 000 futures submitted and consumed as completed; 10 times", "W5", 10000, 1000, true,
+     10, 0, PLACE_FREE, per_future, able_completed, w5, 1.3},
+    {"W5", "1e6 futures submitted and consumed as completed", "W5", 1000000, 2000, true, 1, 0,
+     PLACE_FREE, per_future, able_completed, w5, 1.3},
+    {"W6", "1e6 pending tasks of int to int; with in and out", "W6", 1000000, 20000, true, 1, 1,
+     PLACE_FREE, memory, able_outside, w6, 1.1},
+    {"W7", "an idle pool for 500 ms", NULL, 500, 20, false, 1, 2, PLACE_FREE, idle_cpu, able_idle,
+     w7, 1.3},
 };
+
+/* ---- one round of one side ---- */
+
+static bool side_able(const struct side *s, const struct work *w)
+{
+    char verb[32];
+
+    if (s->peer)
+        return w->able(s->peer);
+    snprintf(verb, sizeof verb, " %s ", w->verb ? w->verb : "-");
+    return strstr(s->program->verbs, verb) != NULL;
+}
+
+struct round {
+    const struct peer *peer;
+    const struct work *work;
+};
+
+static void run_round_apart(const void *arg, double *value)
+{
+    const struct round *r = arg;
+
+    r->work->run(r->peer, r->work, value);
+}
+
+static void run_peer(const struct peer *p, const struct work *w, double *value)
+{
+    struct round r = {p, w};
+
+    if (!run_apart(run_round_apart, &r, value))
+        die("%s failed in %s (%s)", p->name, w->id, w->what);
+}
+
+/* Figures that a program does not print stay unknown. */
+static void run_program(const struct program *p, const struct work *w, double *value)
+{
+    char command[1024], line[256] = "";
+    FILE *out;
+
+    snprintf(command, sizeof command, "timeout %d %s %s %zu %zu %d", LIMIT_S, p->command, w->verb,
+             w->n, w->repeats, w->workers);
+    fflush(NULL);
+    out = popen(command, "r");
+    if (!out || !fgets(line, sizeof line, out) || pclose(out) != 0 ||
+        sscanf(line, "%lf %lf %lf", &value[0], &value[1], &value[2]) < 1)
+        die("%s failed in %s: %s", p->name, w->id, command);
+}
+
+enum { LEAST = 5000 };          /* below it a slow side's size does not go */
+
+static size_t size_for(const struct side *s, const struct work *w)
+{
+    size_t n = w->n / side_slow(s);
+
+    if (n < LEAST)
+        n = LEAST;
+    return w->divisible && n < w->n ? n : w->n;
+}
+
+static void run_side(const struct side *s, struct work w, double *value)
+{
+    w.n = size_for(s, &w);
+    for (int k = 0; k < MAX_VALUES; k++)
+        value[k] = (double)NAN;
+    if (s->peer)
+        run_peer(s->peer, &w, value);
+    else
+        run_program(s->program, &w, value);
+}
 
 /* ---- rounds and table ---- */
 
+enum { MAX_COUNTS = 16 };
+
 struct options {
     const char *only;           /* NULL: all */
+    const char *peers;          /* NULL: all; else names with commas between */
+    FILE *csv_file;
     int rounds;
-    int workers;                /* 0: 1 and 2 */
+    int workers[MAX_COUNTS];    /* ends with 0 */
     bool quick, csv;
 };
 
 struct results {
-    double ours[MAX_VALUES][MAX_ROUNDS], peer[MAX_VALUES][MAX_ROUNDS];
-    double ratio[MAX_VALUES][MAX_ROUNDS];
+    double value[MAX_SIDES][MAX_VALUES][MAX_ROUNDS];
+    double ratio[MAX_SIDES][MAX_VALUES][MAX_ROUNDS];   /* to cfut's, sides[0] */
 };
 
-static void run_rounds(const struct work *w, int rounds, struct results *r)
+static void run_round(const struct work *w, int round, struct results *r)
 {
-    for (int i = -1; i < rounds; i++) {
-        double a[MAX_VALUES] = {0}, b[MAX_VALUES] = {0};
+    for (int s = 0; s < n_sides; s++) {
+        double value[MAX_VALUES];
 
-        w->ours(w, a);
-        w->peer(w, b);
-        for (int k = 0; i >= 0 && k < MAX_VALUES; k++) {
-            r->ours[k][i] = a[k];
-            r->peer[k][i] = b[k];
-            r->ratio[k][i] = a[k] > 0 ? b[k] / a[k] : 0;
+        if (!side_able(&sides[s], w))
+            continue;
+        run_side(&sides[s], *w, value);
+        for (int k = 0; k < MAX_VALUES; k++) {
+            double ours;
+
+            r->value[s][k][round] = value[k];
+            ours = r->value[0][k][round];
+            r->ratio[s][k][round] = ours > 0 && value[k] > 0 ? value[k] / ours : 0;
         }
     }
-}
-
-static void print_side(const char *name, struct spread s)
-{
-    printf("   %s %8.1f [%.1f .. %.1f]", name, s.median, s.min, s.max);
 }
 
 static void print_ratio(double ratio, double noise)
 {
     if (ratio <= 0)
-        printf("   -\n");
+        printf("        -");
     else if (ratio < noise && ratio > 1 / noise)
-        printf("   %.2fx (noise)\n", ratio);
+        printf("  %6.2fx (noise)", ratio);
     else
-        printf("   %.2fx\n", ratio);
+        printf("  %6.2fx", ratio);
+}
+
+static void print_side(const struct work *w, const struct results *r, int s, int k, int rounds)
+{
+    struct spread v = spread_of(r->value[s][k], rounds);
+    size_t n = size_for(&sides[s], w);
+
+    if (isnan(v.median))
+        return;
+    printf("       %-14s %10.1f [%.1f .. %.1f]", side_name(&sides[s]), v.median, v.min, v.max);
+    if (s > 0)
+        print_ratio(spread_of(r->ratio[s][k], rounds).median, w->noise);
+    if (n != w->n)
+        printf("  (n = %zu)", n);
+    putchar('\n');
+}
+
+static void print_unable(const struct work *w)
+{
+    const char *between = "     not able: ";
+
+    for (int s = 0; s < n_sides; s++)
+        if (sides[s].peer != &peer_serial && sides[s].peer != &peer_calls &&
+            !side_able(&sides[s], w)) {
+            printf("%s%s", between, side_name(&sides[s]));
+            between = ", ";
+        }
+    if (*between == ',')
+        putchar('\n');
 }
 
 static void print_table(const struct work *w, const struct results *r, int rounds)
 {
     printf("\n%s  %s; %d worker%s\n", w->id, w->what, w->workers, w->workers == 1 ? "" : "s");
     for (int k = 0; w->metrics[k].name; k++) {
-        printf("     %-16s %-12s", w->metrics[k].name, w->metrics[k].unit);
-        print_side("cfut", spread_of(r->ours[k], rounds));
-        print_side(w->peer_name, spread_of(r->peer[k], rounds));
-        print_ratio(spread_of(r->ratio[k], rounds).median, w->noise);
+        printf("     %s, %s\n", w->metrics[k].name, w->metrics[k].unit);
+        for (int s = 0; s < n_sides; s++)
+            if (side_able(&sides[s], w))
+                print_side(w, r, s, k, rounds);
     }
+    print_unable(w);
     fflush(stdout);
 }
 
-static void print_csv_side(const struct work *w, int k, const char *side, struct spread s)
-{
-    printf("%s,\"%s\",%d,%s,%s,\"%s\",%.1f,%.1f,%.1f\n", w->id, w->what, w->workers,
-           w->metrics[k].name, w->metrics[k].unit, side, s.median, s.min, s.max);
-}
+static const char csv_head[] = "workload,what,workers,metric,unit,side,median,min,max,ratio,n\n";
 
-static void print_csv(const struct work *w, const struct results *r, int rounds)
+static void write_csv(FILE *to, const struct work *w, const struct results *r, int rounds)
 {
-    for (int k = 0; w->metrics[k].name; k++) {
-        print_csv_side(w, k, "cfut", spread_of(r->ours[k], rounds));
-        print_csv_side(w, k, w->peer_name, spread_of(r->peer[k], rounds));
-    }
-    fflush(stdout);
+    for (int k = 0; w->metrics[k].name; k++)
+        for (int s = 0; s < n_sides; s++) {
+            struct spread v = spread_of(r->value[s][k], rounds);
+
+            if (!side_able(&sides[s], w) || isnan(v.median))
+                continue;
+            fprintf(to, "%s,%s,%d,%s,%s,%s,%.1f,%.1f,%.1f,%.3f,%zu\n", w->id, w->what, w->workers,
+                    w->metrics[k].name, w->metrics[k].unit, side_name(&sides[s]), v.median, v.min,
+                    v.max, s ? spread_of(r->ratio[s][k], rounds).median : 1,
+                    size_for(&sides[s], w));
+        }
+    fflush(to);
 }
 
 static void run_work(struct work w, const struct options *o, int workers)
@@ -842,8 +749,14 @@ static void run_work(struct work w, const struct options *o, int workers)
         w.n = w.quick_n;
         w.repeats = 1;
     }
-    run_rounds(&w, o->rounds, &r);
-    (o->csv ? print_csv : print_table)(&w, &r, o->rounds);
+    for (int i = 0; i < o->rounds; i++)
+        run_round(&w, i, &r);
+    if (o->csv)
+        write_csv(stdout, &w, &r, o->rounds);
+    else
+        print_table(&w, &r, o->rounds);
+    if (o->csv_file)
+        write_csv(o->csv_file, &w, &r, o->rounds);
 }
 
 static void run_counts(const struct work *w, const struct options *o)
@@ -853,12 +766,16 @@ static void run_counts(const struct work *w, const struct options *o)
             printf("\n%s  %s: needs two CPUs\n", w->id, w->what);
     } else if (w->workers) {
         run_work(*w, o, w->workers);
-    } else if (o->workers) {
-        run_work(*w, o, o->workers);
     } else {
-        run_work(*w, o, 1);
-        run_work(*w, o, 2);
+        for (int i = 0; o->workers[i]; i++)
+            run_work(*w, o, o->workers[i]);
     }
+}
+
+/* W10 is all that depend on the number of workers, at every number. */
+static bool is_wanted(const struct work *w, const char *only)
+{
+    return !only || strcmp(only, w->id) == 0 || (strcmp(only, "W10") == 0 && !w->workers);
 }
 
 static int run_all(const struct options *o)
@@ -866,7 +783,7 @@ static int run_all(const struct options *o)
     int found = 0;
 
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++)
-        if (!o->only || strcmp(o->only, works[i].id) == 0) {
+        if (is_wanted(&works[i], o->only)) {
             run_counts(&works[i], o);
             found++;
         }
@@ -877,22 +794,35 @@ static int run_all(const struct options *o)
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: bench_core [--quick] [--csv] [--only W2] [--rounds N] [--workers N]\n"
-                "  --quick    tiny sizes and 2 rounds: shows only that it works\n"
-                "  --csv      comma separated values\n"
-                "  --only     one workload: W1 W1b W2 W2f W3 W3c W5 W6 W7\n"
-                "  --rounds   after the warm-up, 7 unless told\n"
-                "  --workers  instead of 1 and 2, where a workload does not fix them\n");
+    fprintf(to, "usage: bench_core [--quick] [--csv] [--csv-file FILE] [--only W2] [--rounds N]\n"
+                "                  [--workers 1,2] [--peers naive,TBB]\n"
+                "  --quick     tiny sizes and 2 rounds: shows only that it works\n"
+                "  --csv       comma separated values\n"
+                "  --csv-file  the same to a file, besides the tables\n"
+                "  --only      one workload: W1 W1b W2 W2f W3 W3c W4a W4b W4c W5 W6 W7, or W10:\n"
+                "              what depends on workers, with 1, 2, 4, 8, 16 as CPUs allow\n"
+                "  --rounds    7 unless told\n"
+                "  --workers   instead of 1 and 2, where a workload does not fix them\n"
+                "  --peers     only these beside cfut\n");
 }
 
-static int number(const char *text, int max)
+static void parse_workers(char *text, int *workers)
 {
-    char *end;
-    long n = strtol(text, &end, 10);
+    int n = 0;
 
-    if (*end || n < 1 || n > max)
-        die("not a number from 1 to %d: %s", max, text);
-    return (int)n;
+    for (char *t = strtok(text, ","); t; t = strtok(NULL, ",")) {
+        if (n == MAX_COUNTS - 1)
+            die("too many numbers of workers");
+        workers[n++] = number(t, MAX_THREADS);
+    }
+}
+
+static void default_workers(struct options *o)
+{
+    int most = o->only && strcmp(o->only, "W10") == 0 ? CPU_COUNT(&usable) : 2, n = 0;
+
+    for (int workers = 1; !o->workers[n] && workers <= most && workers <= 16; workers *= 2)
+        o->workers[n++] = workers;
 }
 
 static struct options parse(int argc, char **argv)
@@ -900,17 +830,20 @@ static struct options parse(int argc, char **argv)
     static const struct option longs[] = {
         {"quick", no_argument, NULL, 'q'},         {"csv", no_argument, NULL, 'c'},
         {"only", required_argument, NULL, 'o'},    {"rounds", required_argument, NULL, 'r'},
-        {"workers", required_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'},
+        {"workers", required_argument, NULL, 'w'}, {"peers", required_argument, NULL, 'p'},
+        {"csv-file", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
-    struct options o = {NULL, 0, 0, false, false};
+    struct options o = {0};
 
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;)
         switch (c) {
         case 'q': o.quick = true; break;
         case 'c': o.csv = true; break;
+        case 'f': o.csv_file = must_open(optarg); break;
         case 'o': o.only = optarg; break;
+        case 'p': o.peers = optarg; break;
         case 'r': o.rounds = number(optarg, MAX_ROUNDS); break;
-        case 'w': o.workers = number(optarg, MAX_THREADS); break;
+        case 'w': parse_workers(optarg, o.workers); break;
         case 'h': usage(stdout); exit(0);
         default: usage(stderr); exit(2);
         }
@@ -919,29 +852,78 @@ static struct options parse(int argc, char **argv)
     return o;
 }
 
-static void print_head(const struct options *o)
+/* Is name one of names, which have commas between? */
+static bool is_listed(const char *names, const char *name)
 {
-    print_machine(o->csv ? "# " : "", CFUT_VERSION_STRING);
-    if (o->csv)
-        printf("workload,what,workers,metric,unit,side,median,min,max\n");
-    else
-        printf("rounds    %d after a warm-up, in turn; median [min .. max], then the peer's "
-               "median ratio\nsizes     a future %zu bytes, one of int to int %zu\n",
-               o->rounds, sizeof(cfut_future), sizeof(copy_future));
+    size_t n = strlen(name);
+
+    for (const char *p = names; (p = strstr(p, name)); p += n)
+        if ((p == names || p[-1] == ',') && (p[n] == ',' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
+static void keep_listed_sides(const char *names)
+{
+    int kept = 1;               /* cfut */
+
+    for (int s = 1; s < n_sides; s++)
+        if (is_listed(names, side_name(&sides[s])))
+            sides[kept++] = sides[s];
+    n_sides = kept;
+}
+
+static void side_version(const struct side *s, char *buf, size_t size)
+{
+    FILE *out;
+
+    buf[0] = '\0';
+    if (s->peer && s->peer->version) {
+        s->peer->version(buf, size);
+    } else if (s->program && (out = popen(s->program->version, "r"))) {
+        if (!fgets(buf, (int)size, out))
+            buf[0] = '\0';
+        pclose(out);
+    }
+    buf[strcspn(buf, "\n")] = '\0';
+}
+
+static void print_head(const char *prefix, const struct options *o)
+{
+    print_machine(prefix, CFUT_VERSION_STRING);
+    printf("%srounds    %d of each side in turn, each warmed up; median [min .. max],\n"
+           "%s          then the median ratio to cfut: above 1 cfut is better\n"
+           "%ssizes     a future %zu bytes, one of int to int %zu\n",
+           prefix, o->rounds, prefix, prefix, sizeof(cfut_future), sizeof(copy_future));
+    for (int s = 1; s < n_sides; s++) {
+        const char *differs = side_differs(&sides[s]);
+        char version[128];
+
+        side_version(&sides[s], version, sizeof version);
+        printf("%speer      %s%s%s; %s\n", prefix, side_name(&sides[s]), *version ? " " : "",
+               version, differs ? differs : "futures");
+    }
     if (o->quick)
-        printf("%squick: far smaller sizes than said; the figures mean nothing\n",
-               o->csv ? "# " : "");
+        printf("%squick     far smaller sizes than said; the figures mean nothing\n", prefix);
 }
 
 int main(int argc, char **argv)
 {
     struct options o = parse(argc, argv);
 
-    /* Keeps what malloc got from the system: the peer shall not pay page faults
-       anew in every round. Setting it also keeps large arrays mapped apart. */
+    /* Keeps what malloc got from the system: the peers shall not pay page faults
+       again after the warm-up. Setting it also keeps large arrays mapped apart. */
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
     placement_init();
-    print_head(&o);
+    default_workers(&o);
+    find_sides();
+    if (o.peers)
+        keep_listed_sides(o.peers);
+    print_head(o.csv ? "# " : "", &o);
+    if (o.csv)
+        fputs(csv_head, stdout);
+    if (o.csv_file)
+        fputs(csv_head, o.csv_file);
     if (run_all(&o) == 0)
         die("no such workload: %s", o.only);
     return 0;

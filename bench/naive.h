@@ -32,8 +32,6 @@ typedef struct naive_pool {
     pthread_cond_t work;        /* first is not NULL, or closing */
     naive_job *first, *last;
     bool closing;
-    void (*init)(void *);       /* in each worker, before its first job */
-    void *init_arg;
     int workers;
     pthread_t threads[];
 } naive_pool;
@@ -66,7 +64,6 @@ static inline void *naive_worker(void *arg)
     naive_pool *p = arg;
     naive_job *j;
 
-    p->init(p->init_arg);
     while ((j = naive_take(p))) {
         int status = j->fn(j->in, j->out);
 
@@ -77,7 +74,7 @@ static inline void *naive_worker(void *arg)
     return NULL;
 }
 
-static inline naive_pool *naive_pool_new(int workers, void (*init)(void *), void *init_arg)
+static inline naive_pool *naive_pool_new(int workers)
 {
     naive_pool *p = calloc(1, sizeof *p + (size_t)workers * sizeof p->threads[0]);
 
@@ -85,8 +82,6 @@ static inline naive_pool *naive_pool_new(int workers, void (*init)(void *), void
         abort();
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
-    p->init = init;
-    p->init_arg = init_arg;
     for (; p->workers < workers; p->workers++)
         if (pthread_create(&p->threads[p->workers], NULL, naive_worker, p) != 0)
             abort();

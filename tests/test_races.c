@@ -76,8 +76,8 @@ static void at_slept(void) { come_by(SLEPT, 0); }
 #define cfuti_and_release(p, v) __atomic_fetch_and(WRITE_AT(p), v, __ATOMIC_RELEASE)
 #define cfuti_cas_acquire(p, e, v) \
     __atomic_compare_exchange_n(WRITE_AT(p), e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
-#define cfuti_cas_release(p, e, v) \
-    __atomic_compare_exchange_n(WRITE_AT(p), e, v, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)
+#define cfuti_cas_acq_rel(p, e, v) \
+    __atomic_compare_exchange_n(WRITE_AT(p), e, v, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
 #define cfuti_wait_word(word, expected, deadline) \
     (cfuti_sys_wait(word, expected, deadline), at_slept())
 
