@@ -680,6 +680,12 @@ static void print_ratio(double ratio, double noise)
         printf("  %6.2fx", ratio);
 }
 
+/* Digits behind the point that a figure deserves. */
+static int decimals(double x)
+{
+    return x < 10 ? 2 : 1;
+}
+
 static void print_side(const struct work *w, const struct results *r, int s, int k, int rounds)
 {
     struct spread v = spread_of(r->value[s][k], rounds);
@@ -687,7 +693,8 @@ static void print_side(const struct work *w, const struct results *r, int s, int
 
     if (isnan(v.median))
         return;
-    printf("       %-14s %10.1f [%.1f .. %.1f]", side_name(&sides[s]), v.median, v.min, v.max);
+    printf("       %-14s %10.*f [%.*f .. %.*f]", side_name(&sides[s]), decimals(v.median), v.median,
+           decimals(v.min), v.min, decimals(v.max), v.max);
     if (s > 0)
         print_ratio(spread_of(r->ratio[s][k], rounds).median, w->noise);
     if (n != w->n)
@@ -732,7 +739,7 @@ static void write_csv(FILE *to, const struct work *w, const struct results *r, i
 
             if (!side_able(&sides[s], w) || isnan(v.median))
                 continue;
-            fprintf(to, "%s,%s,%d,%s,%s,%s,%.1f,%.1f,%.1f,%.3f,%zu\n", w->id, w->what, w->workers,
+            fprintf(to, "%s,%s,%d,%s,%s,%s,%.2f,%.2f,%.2f,%.3f,%zu\n", w->id, w->what, w->workers,
                     w->metrics[k].name, w->metrics[k].unit, side_name(&sides[s]), v.median, v.min,
                     v.max, s ? spread_of(r->ratio[s][k], rounds).median : 1,
                     size_for(&sides[s], w));
