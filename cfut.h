@@ -5329,7 +5329,10 @@ typedef struct cfuti_range {
     struct cfuti_range *outer;
 } cfuti_range;
 
-enum { CFUTI_SLOW_NS = 2000 };      /* an item that takes this long is worth a fork */
+enum {
+    CFUTI_SLOW_NS = 2000,           /* an item that takes this long is worth a fork */
+    CFUTI_BATCH = 16                /* of shorter ones so many run between two looks around */
+};
 
 static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
 {
@@ -5358,15 +5361,6 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
     cfuti_store_relaxed(&m->timed_out, 1u);
     cfuti_store_relaxed(&m->scope.stop, 1u);
     return true;
-}
-
-static void cfuti_map_item(cfuti_map_state *m, size_t i, cfuti_frame *frame)
-{
-    const cfut_task *task = m->task;
-    int status = cfuti_call(task, m->in ? m->in + i * task->in_size : NULL,
-                            m->out ? m->out + i * task->out_size : NULL, frame);
-
-    cfuti_map_note(m, i, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
 }
 
 static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow);
@@ -5414,15 +5408,35 @@ static bool cfuti_map_split(cfuti_range *r, bool slow)
     return slow;
 }
 
-/* Runs one chunk of r in the frame of its task. */
-static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
+/* Runs the items up to end, or until the map is stopped, in the frame of r's task. */
+static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
 {
     cfuti_map_state *m = r->map;
-    size_t end = r->hi - r->at > m->grain ? r->at + m->grain : r->hi;
+    const cfut_task task = *m->task;
+    size_t in_step = m->in ? task.in_size : 0, out_step = m->out ? task.out_size : 0;
+    const char *in = m->in ? m->in + r->at * in_step : NULL;
+    char *out = m->out ? m->out + r->at * out_step : NULL;
+
+    /* relaxed: nothing else travels */
+    while (r->at < end && !cfuti_load_relaxed(&m->scope.stop)) {
+        size_t i = r->at++;
+        int status = cfuti_call(&task, in, out, frame);
+
+        if (CFUTI_UNLIKELY(status || m->status))
+            cfuti_map_note(m, i, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
+        if (in_step) in += in_step;
+        if (out_step) out += out_step;
+    }
+}
+
+/* Runs one chunk of r, or several if items are short: what goes on around costs
+   as much as a tiny item. */
+static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
+{
+    size_t n = slow || r->map->grain > CFUTI_BATCH ? r->map->grain : (size_t)CFUTI_BATCH;
     cfut_ns began = slow ? cfuti_now() : 0;
 
-    do cfuti_map_item(m, r->at++, frame);
-    while (r->at < end && !cfuti_map_stopped(m));
+    cfuti_map_items(r, r->hi - r->at > n ? r->at + n : r->hi, frame);
     return slow && cfuti_now() - began >= CFUTI_SLOW_NS;
 }
 
