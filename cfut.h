@@ -5459,9 +5459,10 @@ static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
     size_t in_step = m->in ? task.in_size : 0, out_step = m->out ? task.out_size : 0;
     const char *in = m->in ? m->in + r->at * in_step : NULL;
     char *out = m->out ? m->out + r->at * out_step : NULL;
+    bool timed = m->scope.deadline != CFUT_FOREVER;
 
     /* relaxed: nothing else travels */
-    while (r->at < end && !cfuti_load_relaxed(&m->scope.stop)) {
+    while (r->at < end && !(timed ? cfuti_map_stopped(m) : cfuti_load_relaxed(&m->scope.stop))) {
         size_t i = r->at++;
         int status = cfuti_call(&task, in, out, frame);
 
