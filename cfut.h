@@ -184,8 +184,9 @@ WHAT A CALL COSTS
   cancel                    2                          none             none
   wait, as_completed        2 a future, 2 to be told   1                none, or 1 for
                                                                         a 2nd waiter
-  In brackets: without membarrier, that is, off Linux and Windows. To cancel, or
-  wait for, what another worker's task has submitted takes one membarrier there.
+  In brackets: without membarrier, that is, off Linux and Windows. There, to wait
+  for what another worker's task has submitted takes one membarrier, to cancel it
+  two.
   A submit wakes a worker only if one sleeps and none is looking for work.
   A pending future of int to int takes 128 bytes; running it touches 72.
 
@@ -203,7 +204,9 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
   CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
                                      futexes (always so off Linux and Windows)
   CFUT_NO_MEMBARRIER    impl         fences on the fast path instead of Linux's
-                                     membarrier(2) on the slow one
+                                     membarrier(2) on the slow one: for programs
+                                     that forbid themselves that call, by
+                                     seccomp, after their first pool
   CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
                                      before it sleeps (default 20000, 0: never)
   Include order: any. Only under strict -std=c11 (not gnu11) the implementing
@@ -2642,8 +2645,9 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
      raiser:  R1 store lim    R2 load bot
    The two pairs are ordered against each other (cfuti_store_light and
    cfuti_raise), so not both miss: if the owner does not see R1, R2 sees O1, and
-   the raiser lets the slot go. If both see each other, the lock decides: the
-   owner gets what is still there once it holds it.
+   the raiser lets go what is no longer there (the rest is shared then). If both
+   see each other, the lock decides: the owner gets what is still there once it
+   holds it; until then bot stands below lim.
    WHAT WOULD BREAK IT. Reading lim before bot is lowered: the raiser reads the
    old bot, the owner the old lim, and both take the same task.
 
@@ -2725,7 +2729,7 @@ struct cfuti_pool {
     char pad1[CFUTI_CACHE_LINE];
     /* read by workers with every task, so on no line that producers write; written
        under lock */
-    uint32_t hint;                  /* parked << 2 | may grow << 1 | searching */
+    uint32_t hint;                  /* see cfuti_hint_update; 0: nobody else could help */
     int refuse_inside;              /* a status for submits from its own tasks */
     size_t started;                 /* threads reserved, ever */
     char pad2[CFUTI_CACHE_LINE];
@@ -2748,6 +2752,12 @@ struct cfuti_pool {
     bool closed, over, detached, reaping;
     uint32_t ended;                 /* 1: all threads gone; 2: freed; see >>pool */
 };
+
+/* In a forked child: its locks may be held by threads that are gone. */
+static bool cfuti_pool_is_forked(const cfuti_pool *p)
+{
+    return cfuti_load_relaxed(&p->base.status) == CFUT_FORKED;  /* relaxed: one thread there */
+}
 
 static uintptr_t *cfuti_slot(cfuti_worker *w, size_t i)
 {
@@ -2860,16 +2870,6 @@ static bool cfuti_raise(cfuti_worker *w, size_t end)
     return false;
 }
 
-/* Under lock: top goes past what is dead there. */
-static void cfuti_bury_top(cfuti_worker *w)
-{
-    while (cfuti_below(w->top, cfuti_load_relaxed(&w->lim)) &&
-           cfuti_load_relaxed(cfuti_slot(w, w->top)) == CFUTI_DEAD) {
-        cfuti_store_release(cfuti_slot(w, w->top), (uintptr_t)CFUTI_EMPTY);
-        cfuti_store_relaxed(&w->top, w->top + 1);
-    }
-}
-
 /* Under lock: makes sure that the oldest is shared, if there is one. t: the
    calling thread. A thief shares half of what is private for others. */
 static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
@@ -2878,7 +2878,9 @@ static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
 
     if (cfuti_below(top, cfuti_load_relaxed(&w->lim))) return true;
     if (!cfuti_below(top, bot)) return false;
-    if (t->worker != w) return cfuti_raise(w, top + (bot - top + 1) / 2);
+    if (t->worker != w)             /* also if the owner left less than we asked for */
+        return cfuti_raise(w, top + (bot - top + 1) / 2) ||
+               cfuti_below(top, cfuti_load_relaxed(&w->lim));
     cfuti_store_relaxed(&w->lim, top + 1);
     return true;
 }
@@ -2905,6 +2907,16 @@ static cfut_future *cfuti_deque_steal(cfuti_worker *w, bool force)
     }
     cfuti_unlock(&w->lock);
     return x > CFUTI_DEAD ? (cfut_future *)x : NULL;
+}
+
+/* The owner, in a forked child: what stood in its deque is foreign, and the lock
+   may be held by the dead. */
+static void cfuti_deque_forget(cfuti_worker *w)
+{
+    for (size_t i = 0; i <= w->mask; i++) cfuti_store_relaxed(&w->ring[i], (uintptr_t)CFUTI_EMPTY);
+    cfuti_store_relaxed(&w->top, w->bot);
+    cfuti_store_relaxed(&w->lim, w->bot);
+    cfuti_store_relaxed(&w->lock, 0u);
 }
 
 /* Whether a task stands in w's deque. After a heavy barrier: sure. */
@@ -2934,8 +2946,8 @@ static bool cfuti_deque_kill(cfuti_worker *w, uintptr_t *slot, const cfut_future
     if (cfuti_below(i, cfuti_load_relaxed(&w->bot)) && (mine || cfuti_raise(w, i + 1)))
         found = cfuti_load_relaxed(slot) == (uintptr_t)f;
     if (found) cfuti_store_relaxed(slot, (uintptr_t)CFUTI_DEAD);
-    cfuti_bury_top(w);
-    cfuti_unlock(&w->lock);
+    cfuti_unlock(&w->lock);         /* last touch: the owner passes the dead slot by this lock,
+                                       and only then may the pool end. So top stays */
     return found;
 }
 
@@ -3079,7 +3091,7 @@ static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
                                                        changed under the lock below */
     bool listed;
 
-    if (slot == CFUTI_UNQUEUED) return false;
+    if (slot == CFUTI_UNQUEUED || cfuti_pool_is_forked(p)) return false;
     if (!(slot & CFUTI_LISTED) && cfuti_kill_slot(p, t, slot, f)) return true;
     cfuti_lock(&p->lock);
     slot = cfuti_load_relaxed(&f->slot);
@@ -3137,33 +3149,38 @@ static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
 
    NO LOST WAKE-UP. A submit from outside appends and decides under the lock:
    nothing can be lost there. A worker pushes to its deque without it:
-     pusher:  P1 store bot         P2 load hint: is anybody idle?
+     pusher:  P1 store bot         P2 load hint: could anybody help?
      parker:  K1 store hint        K2 look at every deque, list and range
    P1 and P2 are light, the parker passes a heavy barrier between K1 and K2 (see
    >>atomics), so not both miss: if P2 does not see K1, K2 sees the task. K1
    stands both for "I am parked" (so wake me) and for "I put down the token" (so
    do not rely on me).
-   If P2 sees somebody, the pusher shares what it has, under its deque's lock (P3),
-   looks at hint again (P4), and calls a worker if nobody searches.
+   If P2 finds hint not 0, the pusher shares what it has, under its deque's lock
+   (P3), looks at hint again (P4), and calls a worker if nobody searches.
    An idle worker that finds work puts down the token if it holds it, stops to
    count as idle (K1), and looks for more (K2, cfuti_settle), since pushers relied
-   on it until then. It needs no heavy barrier: whoever relied on it passes P3, and
-   K2 takes the same lock. If P3 comes first, K2 sees the task; else P4 sees K1.
+   on it until then. It needs no heavy barrier: while anybody is relied on, hint is
+   not 0 (an idle one that neither searches nor is parked keeps threads from being
+   started: bit 4), so that pushers pass P3, and K2 takes the same lock. If P3
+   comes first, K2 sees the task; else P4 sees K1.
    A worker that claims a range of the inbox takes work out of sight until it
    has published the range: it is a pusher, too, with P1 and P2 seq_cst
    (cfuti_take).
-   If all others are parked, nobody can push, and K2 is left out.
+   If all others are parked, nobody can push, and K2 needs no barrier.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
    task, so that who sees the result and submits again reuses it (SEM 74). A
    thread counts as idle from the moment that it is reserved. */
 
-/* Under lock, after any change: K1. */
+/* Under lock, after any change: K1. The bits: how many are parked, << 3; 4: a
+   thread could be started, but somebody is idle; 2: one should be started, for
+   nobody is; 1: somebody searches. */
 static uint32_t cfuti_hint_update(cfuti_pool *p)
 {
-    bool grow = p->idle == 0 && p->started < p->max_workers && !p->over;
-    uint32_t hint = (uint32_t)p->parked << 2 | (grow ? 2u : 0u) | (p->searching ? 1u : 0u);
+    bool may = p->started < p->max_workers && !p->over;
+    uint32_t hint = (uint32_t)p->parked << 3 | (may && p->idle ? 4u : 0u) |
+                    (may && !p->idle ? 2u : 0u) | (p->searching ? 1u : 0u);
 
     /* only written by holders of the lock; seq_cst: K1, against P2 */
     if (hint != cfuti_load_relaxed(&p->hint)) cfuti_exchange_seq_cst(&p->hint, hint);
@@ -3173,7 +3190,7 @@ static uint32_t cfuti_hint_update(cfuti_pool *p)
 /* Whether a push should call somebody: no searcher, and one parked or startable. */
 static inline bool cfuti_hint_calls(uint32_t hint)
 {
-    return hint > 1 && !(hint & 1);
+    return !(hint & 1) && (hint & ~5u);
 }
 
 /* Under lock: pops a parked worker and hands it the token. */
@@ -3509,7 +3526,7 @@ static bool cfuti_park(cfuti_worker *w)
     cfuti_unlock(&p->lock);
 
     if (!alone) cfuti_heavy();
-    if (!alone && cfuti_any_queued(p)) {        /* K2 */
+    if (cfuti_any_queued(p)) {      /* K2 */
         w->force = true;
         cfuti_lock(&p->lock);
         if (cfuti_unpark_self(w)) {
@@ -3584,12 +3601,6 @@ static cfuti_pool *cfuti_graves_first, *cfuti_graves_last;      /* oldest first 
 static size_t cfuti_graves;
 static unsigned cfuti_pools_made;       /* for default names */
 static bool cfuti_exiting;
-
-/* In a forked child: its locks may be held by threads that are gone. */
-static bool cfuti_pool_is_forked(const cfuti_pool *p)
-{
-    return cfuti_load_relaxed(&p->base.status) == CFUT_FORKED;  /* relaxed: one thread there */
-}
 
 static cfuti_pool *cfuti_pool_of(const cfut_executor *ex)
 {
@@ -3696,22 +3707,34 @@ static void cfuti_pool_unuse(cfuti_pool *p)
     cfuti_unlock_and_end(p, NULL);
 }
 
+/* Under lock: what w's last thread left in its deque and range goes to the spill
+   list, as w has no thread any more. */
+static void cfuti_hand_over(cfuti_worker *w)
+{
+    cfut_future *f;
+
+    while ((f = cfuti_deque_steal(w, true)) != NULL || (f = cfuti_range_steal(w, true)) != NULL)
+        cfuti_spill_append(w->pool, f);
+}
+
 /* A thread could not be started. With others alive the pool goes on with them;
    else what is queued fails. */
 static void cfuti_start_failed(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    bool alone;
+    bool alone, call;
 
     cfuti_lock(&p->lock);
     w->used = false;
     cfuti_stop_searching(w);
+    cfuti_hand_over(w);
     cfuti_store_relaxed(&p->started, p->started - 1);
     alone = p->started == p->left;
     p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
-    cfuti_hint_update(p);
+    call = cfuti_hint_calls(cfuti_hint_update(p)) && cfuti_inbox_waits(p);
     cfuti_unlock(&p->lock);
     if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
+    else if (call) cfuti_call_one(p);
 }
 
 /* Starts the thread of a reserved worker. Until that is settled the pool does
@@ -3881,6 +3904,7 @@ static void cfuti_thread_abandoned(void *arg)
     cfuti_abandon_tasks(t);
     cfuti_workers_remove(t);
     t->worker = NULL;
+    if (cfuti_pool_is_forked(p)) return;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
     if (started) {
         cfuti_replace_worker(w);
@@ -4260,12 +4284,15 @@ static void cfuti_at_exit(void)
 
 /* The child has one thread and copies of all locks as they were. The registry's
    is held across the fork, so it is whole; all others are never taken there
-   again, since every pool is inert, or are made anew. */
+   again, since every pool is inert, or are made anew. The one deque that its
+   thread might look into, of the worker that it is, is emptied. */
 static void cfuti_fork_prepare(void) { cfuti_lock(&cfuti_registry_lock); }
 static void cfuti_fork_parent(void) { cfuti_unlock(&cfuti_registry_lock); }
 
 static void cfuti_fork_child(void)
 {
+    cfuti_thread *t = cfuti_self();
+
     for (cfuti_pool *p = cfuti_registry; p; p = p->next) {
         cfuti_store_relaxed(&p->base.status, CFUT_FORKED);
         cfuti_store_relaxed(&p->refuse_inside, CFUT_FORKED);
@@ -4274,6 +4301,7 @@ static void cfuti_fork_child(void)
     cfuti_store_relaxed(&cfuti_graph_lock, 0u);
     cfuti_store_relaxed(&cfuti_workers_lock, 0u);
     cfuti_workers = NULL;           /* what was LIGHT is foreign now */
+    if (t->worker) cfuti_deque_forget(t->worker);
     cfuti_sys_wait_reset();
     cfuti_unlock(&cfuti_registry_lock);
 }
@@ -5309,6 +5337,7 @@ static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
 {
     uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: a thief changes it,
                                                            never to 0 */
+    if (cfuti_is_foreign(f, cfuti_load_relaxed(&f->state))) return CFUT_FORKED;
     if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
                    cfuti_unqueue(t->worker->pool, f)))
         return cfuti_run_alone(t, f);
