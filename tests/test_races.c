@@ -1643,6 +1643,208 @@ START_TEST(fork_in_task_while_the_pool_is_locked_lets_the_child_end)
 }
 END_TEST
 
+/* A task with children in its deque, told what to do by its test. */
+struct brood {
+    square_future child[3];
+    struct gate pushed, go, took, leave;
+    int wait_for;                   /* how many children to take, newest first */
+    cfut_executor *ex;
+};
+
+static int have_brood(struct brood *const *in)
+{
+    struct brood *b = *in;
+
+    for (int i = 0; i < 3; i++)
+        square_submit(cfut_current(), &b->child[i], i);
+    gate_open(&b->pushed);
+    gate_wait(&b->go);
+    for (int i = 0; i < b->wait_for; i++)
+        square_result(&b->child[2 - i]);
+    gate_open(&b->took);
+    gate_wait(&b->leave);
+    return CFUT_OK;
+}
+CFUT_ACTION(have_brood, struct brood *);
+
+static void brood_open(struct brood *b, have_brood_future *f)
+{
+    gate_init(&b->pushed);
+    gate_init(&b->go);
+    gate_init(&b->took);
+    gate_init(&b->leave);
+    b->ex = pool_of(1);
+    have_brood_submit(b->ex, f, b);
+    gate_wait(&b->pushed);
+}
+
+static void let_brood_end(void *brood)
+{
+    struct brood *b = brood;
+
+    gate_open(&b->go);
+    gate_open(&b->leave);
+    test_sleep(A_WHILE);
+    ck_assert_uint_eq(cfuti_load_acquire(&inside(b->ex)->ended), 0);
+}
+
+static void *cancel_in_deque(void *arg)
+{
+    struct brood *b = arg;
+
+    lay_ambush(WRITES, &inside(b->ex)->workers[0].lock, 1, let_brood_end, b);   /* at unlock */
+    return cfut_cancel(&b->child[0].base) && ambush.kinds == 0 ? arg : NULL;
+}
+
+/* SEM 9, 66: the canceller has killed the only task left in the deque, and holds
+   its lock. The pool is over but for that, and must not go yet. */
+START_TEST(pool_stays_until_a_canceller_is_out_of_its_deque)
+{
+    struct brood b = { .wait_for = 2 };
+    have_brood_future f;
+    pthread_t t;
+    void *ok;
+
+    brood_open(&b, &f);
+    t = thread_start(cancel_in_deque, &b);
+    ck_assert_int_eq(cfut_shutdown(b.ex, CFUT_DRAIN), CFUT_OK);
+    ck_assert_int_eq(pthread_join(t, &ok), 0);
+    ck_assert_ptr_nonnull(ok);
+    ck_assert_int_eq(square_result(&b.child[0]), CFUT_CANCELLED);
+}
+END_TEST
+
+static void let_brood_take(void *brood)
+{
+    struct brood *b = brood;
+
+    gate_open(&b->go);
+    gate_wait(&b->took);
+}
+
+/* SEM 67: the closing thread is about to share two of three, and the owner takes
+   two itself: the third is still there. */
+START_TEST(cancelling_close_takes_what_the_owner_leaves)
+{
+    struct brood b = { .wait_for = 2 };
+    have_brood_future f;
+
+    brood_open(&b, &f);
+    lay_ambush(WRITES, &inside(b.ex)->workers[0].lim, 0, let_brood_take, &b);
+    cfut_close(b.ex, CFUT_CANCEL_PENDING);
+    ck_assert_int_eq(ambush.kinds, 0);
+    ck_assert(cfut_cancelled(&b.child[0].base));
+    gate_open(&b.leave);
+    end_pool(b.ex);
+    ck_assert_int_eq(square_result(&b.child[1]), CFUT_OK);
+}
+END_TEST
+
+struct leaver { square_future child; struct hold hold; };
+
+static int submit_and_leave(struct leaver *const *in)
+{
+    struct leaver *l = *in;
+
+    gate_open(&l->hold.started);
+    gate_wait(&l->hold.release);
+    square_submit(cfut_current(), &l->child, 3);
+    pthread_exit(NULL);
+}
+CFUT_ACTION(submit_and_leave, struct leaver *);
+
+/* SEM 72: a worker is lost, cannot be replaced, and leaves a task in its deque: it
+   runs in the other one. */
+START_TEST(task_in_the_deque_of_a_lost_worker_runs_in_another)
+{
+    cfut_executor *ex = pool_of(2);
+    struct leaver l;
+    struct hold hold;
+    occupy_future other;
+    submit_and_leave_future f;
+
+    hold_init(&l.hold);
+    hold_worker(ex, &other, &hold);
+    submit_and_leave_submit(ex, &f, &l);
+    gate_wait(&l.hold.started);
+    fault_at(&fault_threads, 1, true);
+    gate_open(&l.hold.release);
+    ck_assert_int_eq(submit_and_leave_result(&f), CFUT_ABANDONED);
+    test_sleep(A_WHILE);
+    gate_open(&hold.release);
+    ck_assert_int_eq(square_result_timeout(&l.child, patience()), CFUT_OK);
+    fault_at(&fault_threads, 0, false);
+    end_pool(ex);
+}
+END_TEST
+
+/* hint 0 says that nobody else could help. An idle worker that keeps threads from
+   being started could. */
+START_TEST(hint_is_not_0_while_a_thread_could_be_started)
+{
+    cfut_executor *ex = pool_of(2);
+    struct hold hold;
+    occupy_future f;
+
+    hold_worker(ex, &f, &hold);
+    ck_assert_uint_ne(cfuti_load_acquire(&inside(ex)->hint), 0);
+    cfuti_lock(&inside(ex)->lock);
+    inside(ex)->idle++;
+    ck_assert_uint_eq(cfuti_hint_update(inside(ex)), 4);
+    inside(ex)->idle--;
+    ck_assert_uint_eq(cfuti_hint_update(inside(ex)), 2);
+    cfuti_unlock(&inside(ex)->lock);
+    gate_open(&hold.release);
+    ck_assert_int_eq(occupy_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+/* A task forks with a child in its deque, whose lock somebody may hold. */
+struct forker { square_future child; bool locked; };
+
+static int ask_child_in_child(struct forker *const *in)
+{
+    struct forker *m = *in;
+    cfuti_worker *w = cfuti_self()->worker;
+    pid_t pid;
+    int status;
+
+    square_submit(cfut_current(), &m->child, 3);
+    if (m->locked) {
+        cfuti_lock(&w->lock);
+        w->lim = w->bot;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        status = square_result(&m->child);
+        square_submit(cfut_inline_executor(), &m->child, 4);
+        _exit(status == CFUT_FORKED && m->child.out == 16 ? 0 : 1);
+    }
+    if (m->locked)
+        cfuti_unlock(&w->lock);
+    ck_assert_int_eq(end_of(pid), 0);
+    return square_result(&m->child);
+}
+CFUT_ACTION(ask_child_in_child, struct forker *);
+
+/* SEM 80: not even what stands in the own worker's deque is the child's to run. */
+START_TEST(fork_in_task_with_a_queued_child_leaves_that_to_the_parent)
+{
+    for (int locked = 0; locked < 2; locked++) {
+        cfut_executor *ex = pool_of(1);
+        struct forker m = { .locked = locked };
+        ask_child_in_child_future f;
+
+        ask_child_in_child_submit(ex, &f, &m);
+        ck_assert_int_eq(ask_child_in_child_result(&f), CFUT_OK);
+        ck_assert_int_eq(m.child.out, 9);
+        end_pool(ex);
+    }
+}
+END_TEST
+
 /* ---- */
 
 static void fill_deadlocks(TCase *tc)
@@ -1662,6 +1864,11 @@ static void fill(TCase *tc)
     tcase_add_test(tc, cancel_just_before_the_owner_takes_its_task_wins);
     tcase_add_test(tc, cancel_while_the_owner_takes_its_task_loses);
     tcase_add_test(tc, callback_added_while_a_worker_finishes_its_own_child_runs_once);
+    tcase_add_test(tc, pool_stays_until_a_canceller_is_out_of_its_deque);
+    tcase_add_test(tc, cancelling_close_takes_what_the_owner_leaves);
+    tcase_add_test(tc, task_in_the_deque_of_a_lost_worker_runs_in_another);
+    tcase_add_test(tc, hint_is_not_0_while_a_thread_could_be_started);
+    tcase_add_test(tc, fork_in_task_with_a_queued_child_leaves_that_to_the_parent);
     tcase_add_test(tc, detaching_shutdown_of_idle_pool_has_its_workers_to_the_end);
     tcase_add_test(tc, shutdown_beside_a_cancelling_close_waits_for_its_callbacks);
     tcase_add_test(tc, close_while_a_worker_claims_the_last_task_loses_nothing);
