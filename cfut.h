@@ -1939,8 +1939,8 @@ static uint32_t cfuti_generation;
                 F3 store the final state               F4 finishing is NULL again
      locker:    L1 swap LOCK in and LIGHT out, heavy   L2 look at finishing of all
    If F2 still sees LIGHT, L2 sees F1, and the first locker waits for F4: f is
-   final, and was never locked. Else the finisher sees the lock, and completes f
-   as any other. The later lockers find no LIGHT, and pay nothing.
+   final then, F3 having overwritten the lock bit. Else the finisher sees the lock,
+   and completes f as any other. The later lockers find no LIGHT, and pay nothing.
    The workers' records are in one list under one lock, so that L2 finds none
    whose thread is gone. Nor does it look, or pay the barrier, for a future in the
    deque of its own thread: that has not begun, and who takes it from there does so
@@ -3083,7 +3083,8 @@ static bool cfuti_kill_slot(cfuti_pool *p, const cfuti_thread *t, uintptr_t slot
 
 /* Takes f out of wherever it is queued in p: true, and it is the caller's to
    complete. The pool must be unable to end meanwhile: the caller is one of its
-   workers, or holds f's lock bit, so that f stays pending. */
+   workers, or holds f's lock bit, so that f stays pending until it is out; the
+   step that takes it out is the last touch of the pool. */
 static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
 {
     const cfuti_thread *t = cfuti_self();
@@ -3486,7 +3487,7 @@ static void cfuti_check_ended(cfuti_pool *p)
 
 /* Under lock: ends the pool if it is closed and nothing runs or is queued. All
    workers parked means all deques and ranges empty, since each looks at its
-   own before it parks. */
+   own before it parks, and a lost one's are handed over (cfuti_hand_over). */
 static void cfuti_check_over(cfuti_pool *p)
 {
     if (!p->closed || p->over || cfuti_inbox_waits(p) || p->parked < p->started - p->left) return;
@@ -3501,19 +3502,12 @@ static void cfuti_check_over(cfuti_pool *p)
     cfuti_check_ended(p);
 }
 
-/* Parks w; returns when there may be work. false: the pool is over. */
-static bool cfuti_park(cfuti_worker *w)
+/* Under lock: w counts as parked from now on. Whether all others are, too. */
+static bool cfuti_park_begin(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    cfut_ns slept;
-    bool over, alone;
+    bool alone;
 
-    cfuti_lock(&p->lock);
-    if (cfuti_inbox_waits(p) || p->over) {
-        over = p->over;
-        cfuti_unlock(&p->lock);
-        return !over;
-    }
     cfuti_store_relaxed(&w->word, 0u);
     w->next_parked = p->parked_first;
     p->parked_first = w;
@@ -3521,25 +3515,50 @@ static bool cfuti_park(cfuti_worker *w)
     if (w->token) p->searching = false;
     w->token = false;
     cfuti_hint_update(p);           /* K1 */
-    alone = p->parked == p->started - p->left;      /* nobody can push */
+    alone = p->parked == p->started - p->left;
     cfuti_check_over(p);
-    cfuti_unlock(&p->lock);
+    return alone;
+}
+
+/* Without lock: whether w, counted as parked, need not sleep, as there is work. */
+static bool cfuti_park_not(cfuti_worker *w, bool alone)
+{
+    cfuti_pool *p = w->pool;
+    bool back;
 
     if (!alone) cfuti_heavy();
-    if (cfuti_any_queued(p)) {      /* K2 */
-        w->force = true;
-        cfuti_lock(&p->lock);
-        if (cfuti_unpark_self(w)) {
-            cfuti_hint_update(p);
-            cfuti_unlock(&p->lock);
-            return true;
-        }
-        cfuti_unlock(&p->lock);     /* somebody wakes us, with the token */
-    }
-    slept = cfuti_now();
+    if (!cfuti_any_queued(p)) return false;     /* K2 */
+    w->force = true;
+    cfuti_lock(&p->lock);
+    back = cfuti_unpark_self(w);
+    if (back) cfuti_hint_update(p);
+    cfuti_unlock(&p->lock);
+    return back;                    /* else somebody wakes w, with the token */
+}
+
+static void cfuti_park_sleep(cfuti_worker *w)
+{
+    cfut_ns since = cfuti_now();
+
     /* acquire: pairs with cfuti_wake_worker */
     while (cfuti_load_acquire(&w->word) == 0) cfuti_wait_word(&w->word, 0, CFUT_FOREVER);
-    w->cold = cfuti_now() - slept > 5 * CFUT_SPIN_NS;
+    w->cold = cfuti_now() - since > 5 * CFUT_SPIN_NS;
+}
+
+/* Parks w; returns when there may be work. false: the pool is over. */
+static bool cfuti_park(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    bool work, over, alone = false;
+
+    cfuti_lock(&p->lock);
+    over = p->over;
+    work = over || cfuti_inbox_waits(p);
+    if (!work) alone = cfuti_park_begin(w);
+    cfuti_unlock(&p->lock);
+    if (work) return !over;
+    if (cfuti_park_not(w, alone)) return true;
+    cfuti_park_sleep(w);
     cfuti_lock(&p->lock);
     over = p->over;
     cfuti_unlock(&p->lock);
