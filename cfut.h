@@ -2221,6 +2221,15 @@ static void cfuti_ready_append(cfuti_collector *c, cfut_future *f, cfuti_link *l
     c->ready_last = item;
 }
 
+/* Under C, which follows a future in >>graph: no longer. */
+static void cfuti_collector_unfollow(cfuti_collector *c)
+{
+    cfuti_lock(&cfuti_graph_lock);
+    ((cfuti_thread *)c->thread)->waiting = NULL;
+    cfuti_unlock(&cfuti_graph_lock);
+    c->target = NULL;
+}
+
 /* Under F and C: one future of this collector is about to be final. */
 static void cfuti_arrive(cfuti_collector *c, cfuti_link *l, cfut_future *f, uint32_t final)
 {
@@ -2229,10 +2238,7 @@ static void cfuti_arrive(cfuti_collector *c, cfuti_link *l, cfut_future *f, uint
     c->pending--;
     if (c->want) c->want--;
     if (c->target == f) {           /* first of all: then no walk reads f's owner */
-        cfuti_lock(&cfuti_graph_lock);
-        ((cfuti_thread *)c->thread)->waiting = NULL;
-        cfuti_unlock(&cfuti_graph_lock);
-        c->target = NULL;
+        cfuti_collector_unfollow(c);
         c->want = 0;                /* its owner looks for another one to follow */
     }
     if (c->kind == CFUTI_ITER) {
@@ -4635,6 +4641,10 @@ static int cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool fol
     if (c->kind == CFUTI_ITER || c->when == CFUT_FIRST_COMPLETED) c->want = c->ready ? 0 : 1;
     else c->want = c->pending;
     if (!c->pending) c->want = 0;
+    if (c->arriving) {              /* what it waits for may be there: look again then */
+        c->want = 0;
+        f = NULL;
+    }
     cfuti_store_relaxed(&c->word, 1u);      /* relaxed: C carries it */
     c->cpu = cfuti_cpu();
     c->shares_cpu = false;
@@ -4684,6 +4694,7 @@ static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns dea
         }
     }
     if (cfuti_collector_ready(c)) status = CFUT_OK;
+    if (c->target) cfuti_collector_unfollow(c);     /* something else came */
     cfuti_unlock(&c->lock);
     return status;
 }

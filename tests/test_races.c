@@ -1643,6 +1643,72 @@ START_TEST(fork_in_task_while_the_pool_is_locked_lets_the_child_end)
 }
 END_TEST
 
+/* A task that iterates over a future completed by hand and a task that runs. */
+struct viewer {
+    cfut_future by_hand;
+    occupy_future running;
+    struct hold hold;
+    struct gate attached, next;
+    bool follows;                   /* something, after the iterator has yielded */
+};
+
+static int view_by_hand(struct viewer *const *in)
+{
+    struct viewer *v = *in;
+    cfut_future *fs[2] = { &v->by_hand, &v->running.base };
+    cfut_iter it;
+
+    ck_assert_int_eq(cfut_as_completed(&it, fs, 2, CFUT_FOREVER), CFUT_OK);
+    gate_open(&v->attached);
+    gate_wait(&v->next);
+    ck_assert_ptr_eq(cfut_next(&it), &v->by_hand);
+    v->follows = cfuti_self()->waiting != NULL;
+    cfut_iter_end(&it);
+    return CFUT_OK;
+}
+CFUT_ACTION(view_by_hand, struct viewer *);
+
+static void let_viewer_look(void *arg)
+{
+    struct viewer *v = arg;
+
+    gate_open(&v->next);
+    test_sleep(A_WHILE);
+}
+
+static void *wait_too(void *f) { return cfut_result(f) == 4 ? f : NULL; }
+
+/* SEM 46: a future with two waiters has arrived in the iterator, and is not yet
+   told to it, when the iterator goes to sleep: it then wakes for that one, and must
+   not count as waiting for the other any more. */
+START_TEST(iter_that_wakes_for_one_follows_no_other)
+{
+    cfut_executor *ex = pool_of(2);
+    struct viewer v = { .follows = true };
+    view_by_hand_future f;
+    pthread_t t;
+
+    gate_init(&v.attached);
+    gate_init(&v.next);
+    cfut_future_init(&v.by_hand);
+    hold_worker(ex, &v.running, &v.hold);
+    view_by_hand_submit(ex, &f, &v);
+    gate_wait(&v.attached);
+    t = thread_start(wait_too, &v.by_hand);
+    while (!(cfuti_load_acquire(&v.by_hand.state) & CFUTI_WAITERS))
+        test_sleep(CFUT_US(100));
+    lay_ambush(STORED, &v.by_hand.state, 0, let_viewer_look, &v);
+    ck_assert_int_eq(cfut_finish(&v.by_hand, 4), CFUT_OK);
+    ck_assert_int_eq(ambush.kinds, 0);
+    thread_end(t);
+    ck_assert_int_eq(view_by_hand_result(&f), CFUT_OK);
+    ck_assert(!v.follows);
+    gate_open(&v.hold.release);
+    ck_assert_int_eq(occupy_result(&v.running), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
 /* A task with children in its deque, told what to do by its test. */
 struct brood {
     square_future child[3];
@@ -1864,6 +1930,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, cancel_just_before_the_owner_takes_its_task_wins);
     tcase_add_test(tc, cancel_while_the_owner_takes_its_task_loses);
     tcase_add_test(tc, callback_added_while_a_worker_finishes_its_own_child_runs_once);
+    tcase_add_test(tc, iter_that_wakes_for_one_follows_no_other);
     tcase_add_test(tc, pool_stays_until_a_canceller_is_out_of_its_deque);
     tcase_add_test(tc, cancelling_close_takes_what_the_owner_leaves);
     tcase_add_test(tc, task_in_the_deque_of_a_lost_worker_runs_in_another);
