@@ -5533,10 +5533,11 @@ static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
 }
 
 /* Runs one chunk of r, or several if items are short: what goes on around costs
-   as much as a tiny item. */
+   as much as a tiny item. Whole ones, as r may be split behind them. */
 static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
 {
-    size_t n = slow || r->map->grain > CFUTI_BATCH ? r->map->grain : (size_t)CFUTI_BATCH;
+    size_t grain = r->map->grain;
+    size_t n = slow || grain > CFUTI_BATCH ? grain : CFUTI_BATCH / grain * grain;
     cfut_ns began = slow ? cfuti_now() : 0;
 
     cfuti_map_items(r, r->hi - r->at > n ? r->at + n : r->hi, frame);

@@ -159,6 +159,47 @@ START_TEST(map_with_chunksize_keeps_chunks_whole)
 }
 END_TEST
 
+/* For one map on two workers, the second held: item HUNGRY lets it go, when the
+   first is in the midst of several chunks of short items. */
+enum { CHUNK = 7, CHUNKS = 10, HUNGRY = 50 };
+
+static int run_beside(struct hold *const *hold, pthread_t *thread)
+{
+    static int next;                /* items run in order until somebody steals */
+    int i = __atomic_fetch_add(&next, 1, __ATOMIC_SEQ_CST);
+
+    *thread = pthread_self();
+    if (i == HUNGRY) {
+        gate_open(&(*hold)->release);
+        test_sleep(CFUT_MS(50));
+    } else if (i > HUNGRY) {
+        test_sleep(CFUT_MS(1));
+    }
+    return CFUT_OK;
+}
+CFUT_TASK(run_beside, struct hold *, pthread_t);
+
+/* SEM 57: several chunks that ran in a row end with a chunk's end. */
+START_TEST(map_split_while_short_chunks_run_keeps_chunks_whole)
+{
+    enum { N = CHUNK * CHUNKS };
+    cfut_executor *pool = pool_of(2);
+    struct hold hold, *in[N];
+    occupy_future other;
+    pthread_t out[N];
+
+    for (int i = 0; i < N; i++)
+        in[i] = &hold;
+    hold_worker(pool, &other, &hold);
+    ck_assert_int_eq(run_beside_map_with(pool, in, out, N,
+        &(cfut_map_desc){ .chunksize = CHUNK }), CFUT_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert(pthread_equal(out[i], out[i - i % CHUNK]));
+    ck_assert_int_eq(occupy_result(&other), CFUT_OK);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
 /* SEM 57: every size from one to more than there is. */
 START_TEST(map_with_any_chunksize_gives_all_results)
 {
@@ -1389,6 +1430,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_on_inline_executor_gives_all_results);
     tcase_add_test(tc, map_from_outside_runs_in_workers_only);
     tcase_add_test(tc, map_with_chunksize_keeps_chunks_whole);
+    tcase_add_test(tc, map_split_while_short_chunks_run_keeps_chunks_whole);
     tcase_add_test(tc, map_with_any_chunksize_gives_all_results);
     tcase_add_test(tc, map_with_failing_items_goes_on_and_tells_each);
     tcase_add_test(tc, map_returns_first_failure_in_index_order);
