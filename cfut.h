@@ -2037,10 +2037,11 @@ static bool cfuti_is_final(uint32_t s)
     return s == CFUT_STATE_CANCELLED_AND_NOTIFIED || s == CFUT_STATE_FINISHED;
 }
 
-/* Of a parent process: nobody will complete it. */
+/* Of a parent process, and not done when it forked: nobody will complete it. s:
+   its state, or the view of it. */
 static bool cfuti_is_foreign(const cfut_future *f, uint32_t s)
 {
-    return CFUTI_UNLIKELY((s ^ cfuti_generation) & CFUTI_GENERATION) &&
+    return CFUTI_UNLIKELY((s ^ cfuti_generation) & CFUTI_GENERATION) && !cfuti_is_final(s) &&
            cfuti_load_relaxed(&f->owner) != 0;      /* relaxed: written before the fork */
 }
 
@@ -4939,7 +4940,7 @@ static bool cfuti_is_attached(const cfuti_collector *c, const cfut_future *f, ui
 static int cfuti_attach_lock(cfut_future *f, uint32_t *s)
 {
     *s = cfuti_load_acquire(&f->state);         /* acquire: as in cfuti_view */
-    if (!cfuti_is_final(*s) && cfuti_is_foreign(f, *s)) return CFUT_FORKED;
+    if (cfuti_is_foreign(f, *s)) return CFUT_FORKED;
     if ((*s & CFUTI_COMPLETING) && cfuti_notice_of(f)) return CFUTI_DONE;  /* in its callback */
     *s = cfuti_future_lock(f);
     if (cfuti_is_final(*s)) return CFUTI_DONE;
@@ -6202,7 +6203,7 @@ CFUTDEF bool cfut_cancel(cfut_future *f)
 
     if (!f) return false;
     s = cfuti_load_acquire(&f->state);          /* acquire: as in cfuti_view */
-    if (!cfuti_is_final(s) && cfuti_is_foreign(f, s)) return false;
+    if (cfuti_is_foreign(f, s)) return false;
     s = cfuti_future_lock(f);
     if (cfuti_is_final(s)) return (s & CFUTI_STATE) != CFUT_STATE_FINISHED;
     if ((s & CFUTI_STATE) == CFUT_STATE_FRESH) return false;
@@ -6296,18 +6297,11 @@ static bool cfuti_in_other_hands(const cfut_future *f)
     return (owner & 1) || (owner && ((const cfut_executor *)owner)->ops == &cfuti_pool_ops);
 }
 
-static bool cfuti_is_left_in_parent(const cfut_future *f)
-{
-    uint32_t s = cfuti_view(f);
-
-    return !cfuti_is_final(s) && (s & CFUTI_STATE) != CFUT_STATE_FRESH && cfuti_is_foreign(f, s);
-}
-
 CFUTDEF bool cfut_start(cfut_future *f)
 {
     uint32_t s, state;
 
-    if (!f || cfuti_is_left_in_parent(f)) return false;
+    if (!f || cfuti_is_foreign(f, cfuti_view(f))) return false;
     s = cfuti_future_lock(f);
     state = s & CFUTI_STATE;
     if (cfuti_is_final(s) || state == CFUT_STATE_FRESH) return false;
@@ -6329,7 +6323,7 @@ CFUTDEF int cfut_finish(cfut_future *f, int status)
     uint32_t s, final = CFUT_STATE_FINISHED;
 
     if (!f) return CFUT_INVALID;
-    if (cfuti_is_left_in_parent(f)) return CFUT_FORKED;
+    if (cfuti_is_foreign(f, cfuti_view(f))) return CFUT_FORKED;
     if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
     s = cfuti_future_lock(f);
     if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH) return CFUT_INVALID_STATE;

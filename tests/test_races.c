@@ -1911,6 +1911,42 @@ START_TEST(fork_in_task_with_a_queued_child_leaves_that_to_the_parent)
 }
 END_TEST
 
+/* A task forks the process when a child of its own is done, in another worker. */
+static int join_in_child(struct hold *const *in)
+{
+    struct hold *h = *in;
+    square_future child;
+    pid_t pid;
+
+    square_fork(&child, 3);
+    gate_open(&h->release);             /* the other worker is free for it */
+    while (!cfut_done(&child.base))
+        test_sleep(CFUT_US(100));
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        _exit(square_join(&child) == CFUT_OK && child.out == 9 ? 0 : 1);
+    ck_assert_int_eq(end_of(pid), 0);
+    return square_join(&child);
+}
+CFUT_ACTION(join_in_child, struct hold *);
+
+/* SEM 80: what was done at the fork is done in the child, too */
+START_TEST(join_in_forked_child_of_what_was_done_before_gives_its_status)
+{
+    cfut_executor *ex = pool_of(2);
+    struct hold hold;
+    occupy_future other;
+    join_in_child_future f;
+
+    hold_worker(ex, &other, &hold);
+    join_in_child_submit(ex, &f, &hold);
+    ck_assert_int_eq(join_in_child_result(&f), CFUT_OK);
+    ck_assert_int_eq(occupy_result(&other), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
 /* ---- */
 
 static void fill_deadlocks(TCase *tc)
@@ -1936,6 +1972,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, task_in_the_deque_of_a_lost_worker_runs_in_another);
     tcase_add_test(tc, hint_is_not_0_while_a_thread_could_be_started);
     tcase_add_test(tc, fork_in_task_with_a_queued_child_leaves_that_to_the_parent);
+    tcase_add_test(tc, join_in_forked_child_of_what_was_done_before_gives_its_status);
     tcase_add_test(tc, detaching_shutdown_of_idle_pool_has_its_workers_to_the_end);
     tcase_add_test(tc, shutdown_beside_a_cancelling_close_waits_for_its_callbacks);
     tcase_add_test(tc, close_while_a_worker_claims_the_last_task_loses_nothing);
