@@ -320,10 +320,11 @@ CFUTDEF int cfut_version(void);
     X(CFUT_ABANDONED,     -7013, "the task ended its thread instead of returning") \
     X(CFUT_UNSUPPORTED,   -7014, "not supported in this build or on this platform") \
     X(CFUT_FAILED,        -7015, "the task failed without a code") \
-    X(CFUT_END,           -7016, "no more items")
+    X(CFUT_END,           -7016, "no more items") \
+    X(CFUT_TIME_LIMIT,    -7017, "the task ran into its time limit and was killed")
 
 #define CFUTI_ENUM(name, value, text) name = value,
-enum cfut_status { CFUT_STATUS_LIST(CFUTI_ENUM) CFUTI_STATUS_LAST = -7017 };
+enum cfut_status { CFUT_STATUS_LIST(CFUTI_ENUM) CFUTI_STATUS_LAST = -7018 };
 #undef CFUTI_ENUM
 
 /* A sentence for a status: for cfut's own from the list above, for codes above
@@ -385,6 +386,7 @@ struct cfut_future {
             void *user;
             void *callbacks;            /* further ones */
             cfuti_link link;            /* the first collector */
+            uint64_t limit;             /* process pool: ns that it may run; tries << 56 */
         } before;                       /* until it is done */
         char text[56];                  /* afterwards, if it failed with a text */
     } u;
@@ -461,16 +463,6 @@ enum { CFUT_EXIT_DRAIN = 0, CFUT_EXIT_ABANDON = 1 };
    not block. The caller owns it until cfut_shutdown. */
 CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc);
 
-typedef struct cfut_process_pool_desc {
-    int max_workers;
-    int (*initializer)(void *arg);
-    void *init_arg;
-} cfut_process_pool_desc;
-
-/* Not built yet: returns an executor with status CFUT_UNSUPPORTED, whose
-   submits are refused with it and a text. Any thread. */
-CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc);
-
 /* The executor that runs each task at submit, in the caller: for tests and
    debugging. One static object: cfut_close and cfut_shutdown do nothing. */
 CFUTDEF cfut_executor *cfut_inline_executor(void);
@@ -478,6 +470,10 @@ CFUTDEF cfut_executor *cfut_inline_executor(void);
 /* CFUT_OK, or why ex refuses tasks: the reason its creation failed,
    CFUT_CLOSED, CFUT_BROKEN, CFUT_FORKED. NULL: CFUT_INVALID. Any thread. */
 CFUTDEF int cfut_executor_status(const cfut_executor *ex);
+
+/* The same in words; what cfut_error says of a submit that ex refuses. Never NULL,
+   never freed. Any thread. */
+CFUTDEF const char *cfut_executor_error(const cfut_executor *ex);
 
 /* How many workers ex may have, and how many it has started so far. 0 for NULL
    and for executors that could not be made. Any thread. */
@@ -508,6 +504,82 @@ CFUTDEF int cfut_shutdown(cfut_executor *ex, int how);
 /* The same with a limit. CFUT_TIMEOUT: closed, but not freed; call again. */
 CFUTDEF int cfut_shutdown_timeout(cfut_executor *ex, int how, cfut_ns timeout);
 
+/* ---- process pools ---- */
+
+enum {
+    CFUT_FAIL_TASK = 0,         /* the task that ran in the worker fails, nothing else */
+    CFUT_BREAK_POOL = 1         /* Python's rule: the pool is broken, all its tasks fail */
+};
+
+enum {
+    CFUT_START_AUTO = 0,        /* EXEC if cfut_process_main was called, else FORK */
+    CFUT_START_EXEC = 1,        /* the program is executed again; nothing is inherited */
+    CFUT_START_FORK = 2         /* workers see the globals as of the pool's creation; only
+                                   while no thread runs but those of process pools */
+};
+
+/* Zero in a field means the default. Limits of a worker (limit_..., nice) hold for
+   the initializer, too. */
+typedef struct cfut_process_pool_desc {
+    int max_workers;            /* 0: the CPUs this process may use; negative or above
+                                   1024: CFUT_INVALID */
+    int (*initializer)(void *arg);  /* in each worker before its first task; non-zero
+                                   breaks the pool: CFUT_BROKEN for all its tasks */
+    void (*finalizer)(void *arg);   /* in each initialized worker that leaves in order */
+    void *init_arg;             /* for both: init_size bytes that each worker gets a copy */
+    size_t init_size;           /* of; 0: the pointer itself, of use with FORK only, and
+                                   with EXEC CFUT_INVALID unless it is NULL */
+    int start;                  /* CFUT_START_AUTO, _EXEC or _FORK */
+    int exit;                   /* CFUT_EXIT_DRAIN or CFUT_EXIT_ABANDON */
+    int queue_depth;            /* tasks handed to a worker, with the one that runs, at
+                                   most: 1 to 64; 0: chosen by how short they are. What
+                                   waits there can be cancelled, and goes to another
+                                   worker that has nothing to do */
+    int max_tasks_per_child;    /* a worker is replaced after so many; 0: never */
+    int on_worker_death;        /* CFUT_FAIL_TASK or CFUT_BREAK_POOL */
+    int max_retries;            /* how often a task whose worker died runs again, 0 to 255:
+                                   for tasks that may run twice */
+    cfut_ns time_limit;         /* of each task from its start; then its worker is killed:
+                                   CFUT_TIME_LIMIT; 0: none */
+    cfut_ns kill_grace;         /* who is to be killed gets SIGTERM, and SIGKILL only this
+                                   long after it; 0: SIGKILL at once */
+    bool kill_on_cancel;        /* cfut_cancel kills a running task, which ends as cancelled
+                                   then (cfut_cancel still returns false) */
+    bool core_dumps;            /* false: workers leave none */
+    int nice;                   /* added to a worker's niceness */
+    size_t max_rss;             /* bytes; a worker that holds more after a task is replaced */
+    size_t limit_memory;        /* bytes of a worker's address space (RLIMIT_AS) */
+    size_t limit_cpu;           /* seconds of CPU time of a worker (RLIMIT_CPU) */
+    size_t limit_files;         /* its open descriptors (RLIMIT_NOFILE) */
+    size_t limit_file_size;     /* bytes of a file that it writes (RLIMIT_FSIZE) */
+} cfut_process_pool_desc;
+
+/* Makes a process pool: the same calls as for threads, but each task runs in
+   another process, and one that crashes, hangs or eats all memory costs one
+   future: see PROCESS POOLS in the manual for what a task may touch. desc NULL:
+   all defaults. Never NULL: what could not be made is an executor whose status
+   tells why, and cfut_executor_error in words: CFUT_INVALID (desc),
+   CFUT_NO_MEMORY, CFUT_NO_THREADS (no process or thread could be started, or
+   threads run already and cfut_process_main was not called), CFUT_CLOSED (the
+   program is exiting), CFUT_UNSUPPORTED (Windows; CFUT_NO_PROCESS). Starts one
+   helper process and one thread; workers start on demand. Any thread; blocks
+   some milliseconds. The caller owns it until cfut_shutdown. */
+CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc);
+
+/* To be called first in main: cfut_process_main(&argc, &argv). In a helper of a
+   process pool, which is the same program executed again, it never returns;
+   otherwise it notes that this program can be started so, and does nothing
+   else. One thread, once. Needed only where pools are made while threads run. */
+CFUTDEF void cfut_process_main(int *argc, char ***argv);
+
+/* Python's terminate_workers and kill_workers: cfut_close with
+   CFUT_CANCEL_PENDING, then SIGTERM or SIGKILL to all workers of a process pool;
+   what runs ends with CFUT_WORKER_DIED. cfut_shutdown is still due. CFUT_OK, also
+   when there is none; CFUT_UNSUPPORTED for other executors, CFUT_FORKED,
+   CFUT_INVALID (NULL). Any thread; does not wait. */
+CFUTDEF int cfut_terminate_workers(cfut_executor *ex);
+CFUTDEF int cfut_kill_workers(cfut_executor *ex);
+
 /* ---- one future ---- */
 
 /* Submits task to ex with f as its future; in and out (may be NULL if the task
@@ -519,6 +591,13 @@ CFUTDEF int cfut_shutdown_timeout(cfut_executor *ex, int how, cfut_ns timeout);
    executor, which runs the task. */
 CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_task *task,
                                  const void *in, void *out);
+
+/* The same for a process pool, with a time limit of the task's own: limit ns after
+   it has begun its worker is killed, and f ends with CFUT_TIME_LIMIT. 0 or less: the
+   pool's time_limit. Other executors, which cannot kill, refuse it:
+   CFUT_UNSUPPORTED. */
+CFUTDEF cfut_future *cfut_submit_within(cfut_executor *ex, cfut_future *f, const cfut_task *task,
+                                        const void *in, void *out, cfut_ns limit);
 
 /* Waits until f is done; returns its status. In a task it may run f itself,
    and may return CFUT_DEADLOCK (see the manual; f is then still pending).
@@ -936,6 +1015,12 @@ static inline cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *
 #define CFUTI_MEMBARRIER 1
 #endif
 
+#if CFUTI_POSIX && !defined(CFUT_NO_PROCESS)
+#define CFUTI_PROCESS 1
+#else
+#define CFUTI_PROCESS 0
+#endif
+
 #if !defined(__GNUC__) && !defined(__clang__)
 #error "cfut: the implementation needs gcc or clang (on Windows: mingw-w64 or clang)."
 #endif
@@ -1057,6 +1142,8 @@ extern "C" {
 #define cfuti_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
 #define cfuti_exchange_seq_cst(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define cfuti_add_relaxed(p, v)      __atomic_fetch_add(p, v, __ATOMIC_RELAXED)
+#define cfuti_add_release(p, v)      __atomic_fetch_add(p, v, __ATOMIC_RELEASE)
+#define cfuti_add_seq_cst(p, v)      __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
 #define cfuti_and_release(p, v)      __atomic_fetch_and(p, v, __ATOMIC_RELEASE)
 #define cfuti_cas_acquire(p, e, v) \
     __atomic_compare_exchange_n(p, e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
@@ -1746,6 +1833,679 @@ static size_t cfuti_round_up(size_t n, size_t to)
 }
 
 /*=========================================================================
+    >>os-process   processes, shared memory, messages: POSIX
+=========================================================================*/
+#if CFUTI_PROCESS
+
+/* What the process pool asks of the system. Common to all: descriptors are
+   closed on exec; EINTR is hidden; nothing is printed; no signal is raised.
+
+   cfuti_sys_file       an unlinked file of that many bytes, mostly holes, that
+                        cannot shrink; -1: none
+   cfuti_sys_map        a part of it; NULL: no memory
+   cfuti_sys_punch      gives its pages back to the system, where that is possible
+   cfuti_sys_bell       two ends to ring and to poll (may be the same descriptor)
+   cfuti_sys_ring, _hush    rings it; makes it silent again
+   cfuti_sys_channel    two ends for messages of one size
+   cfuti_sys_send       one message, and a descriptor unless fd < 0: 1 sent, 0 the
+                        channel is full (only if not wait), -1 the other end is gone
+   cfuti_sys_receive    one message: 1, 0 none now, -1 the other end is gone
+   cfuti_sys_poll       sleeps until one of two descriptors is readable, or the
+                        deadline
+   cfuti_sys_threads    of this process; 0: unknown
+   cfuti_sys_spawn      executes this program again, with descriptors 3, 4, 5
+   cfuti_sys_fork
+   cfuti_sys_only       keeps descriptors 0 to 2 and these, as 3, 4, 5
+   cfuti_sys_reap       the next of our children that has ended, or 0
+   cfuti_sys_await      waits for the end of a child
+   cfuti_sys_place      which file a code address belongs to, and where there
+   cfuti_sys_code       the address of such a place; 0: not here, or no code */
+
+#include <limits.h>                 /* PATH_MAX */
+#include <poll.h>
+#include <spawn.h>
+#include <sys/resource.h>           /* limits of workers */
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#if CFUTI_LINUX
+#include <sys/auxv.h>               /* AT_SECURE */
+#endif
+
+extern char **environ;
+
+#define CFUTI_ENV "CFUT_PROCESS_HELPER"     /* set for the program executed again */
+
+/* Where a function is: the file that it was mapped from, and its offset there. */
+typedef struct cfuti_place {
+    uint64_t device, inode, at;
+    char path[232];
+} cfuti_place;
+
+static char *cfuti_program;         /* what to execute; NULL: cfut_process_main was not called */
+static char **cfuti_argv;
+
+/* This program can be executed again. */
+static void cfuti_sys_remember(char **argv)
+{
+#if CFUTI_FUTEX
+    static char path[] = "/proc/self/exe";
+#else
+    static char path[PATH_MAX];
+
+    if (!strchr(argv[0], '/') || !realpath(argv[0], path))
+        snprintf(path, sizeof path, "%s", argv[0]);     /* to be looked for in PATH */
+#endif
+    cfuti_argv = argv;
+    cfuti_program = path;
+}
+
+static bool cfuti_sys_is_privileged(void)
+{
+#if CFUTI_LINUX
+    return getauxval(AT_SECURE) != 0;
+#else
+    return geteuid() != getuid() || getegid() != getgid();
+#endif
+}
+
+/* Whether it was. Not for a program with more rights than its user, who could
+   hand it any memory. */
+static bool cfuti_sys_is_helper(void)
+{
+    struct stat st;
+
+    if (!getenv(CFUTI_ENV)) return false;
+    unsetenv(CFUTI_ENV);
+    return !cfuti_sys_is_privileged() && fstat(3, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static void cfuti_sys_cloexec(int fd)
+{
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* ---- memory ---- */
+
+#if CFUTI_FUTEX
+enum { CFUTI_MFD = 3, CFUTI_ADD_SEALS = 1033, CFUTI_SEALS = 1 | 2 | 4 };    /* CLOEXEC and
+                                       ALLOW_SEALING; SEAL, SHRINK and GROW */
+
+static int cfuti_sys_file_open(void)
+{
+    int fd = (int)syscall(SYS_memfd_create, "cfut", CFUTI_MFD);
+
+    if (fd >= 0) fchmod(fd, 0600);
+    return fd;
+}
+
+static void cfuti_sys_file_seal(int fd)
+{
+    fcntl(fd, CFUTI_ADD_SEALS, CFUTI_SEALS);
+}
+#else
+/* In memory if there is such a folder, else in the one for temporary files. */
+static int cfuti_sys_file_open(void)
+{
+    static uint32_t number;
+    const char *tmp = getenv("TMPDIR"), *folders[2];
+    char path[PATH_MAX];
+    int fd = -1;
+
+    folders[0] = "/dev/shm";
+    folders[1] = tmp && *tmp ? tmp : "/tmp";
+    for (int i = 0; i < 200 && fd < 0; i++) {
+        unsigned n = cfuti_add_relaxed(&number, 1u);
+
+        snprintf(path, sizeof path, "%s/cfut-%ld-%u", folders[i % 2], (long)getpid(), n);
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    }
+    if (fd >= 0) unlink(path);
+    return fd;
+}
+
+static void cfuti_sys_file_seal(int fd) { (void)fd; }
+#endif
+
+/* A limit for files would be met with a signal: looked at before. */
+static bool cfuti_sys_file_allowed(uint64_t size)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+           (uint64_t)limit.rlim_cur >= size;
+}
+
+static int cfuti_sys_file(uint64_t size)
+{
+    int fd;
+
+    if (!cfuti_sys_file_allowed(size)) return -1;
+    fd = cfuti_sys_file_open();
+    if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
+        close(fd);
+        return -1;
+    }
+    if (fd >= 0) cfuti_sys_file_seal(fd);
+    return fd;
+}
+
+static void *cfuti_sys_map(int fd, uint64_t at, size_t size, bool writable)
+{
+    void *p = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
+                   (off_t)at);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void cfuti_sys_unmap(void *p, size_t size)
+{
+    if (p) munmap(p, size);
+}
+
+static void cfuti_sys_punch(int fd, uint64_t at, uint64_t size)
+{
+#if CFUTI_FUTEX && defined(SYS_fallocate) && defined(__LP64__)
+    syscall(SYS_fallocate, fd, 1 | 2, (long)at, (long)size);    /* KEEP_SIZE, PUNCH_HOLE */
+#else
+    (void)fd, (void)at, (void)size;
+#endif
+}
+
+/* ---- bells: to the host ---- */
+
+static bool cfuti_sys_bell(int fds[2])
+{
+#if CFUTI_FUTEX && defined(SYS_eventfd2)
+    fds[0] = fds[1] = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
+    return fds[0] >= 0;
+#else
+    if (pipe(fds) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        cfuti_sys_cloexec(fds[i]);
+        fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+    }
+    return true;
+#endif
+}
+
+static void cfuti_sys_ring(int fd)
+{
+    uint64_t one = 1;
+    ssize_t n;
+
+    do n = write(fd, &one, sizeof one);     /* full: it is ringing */
+    while (n < 0 && errno == EINTR);
+}
+
+static void cfuti_sys_hush(int fd)
+{
+    char buf[512];
+    ssize_t n;
+
+    do n = read(fd, buf, sizeof buf);
+    while (n == (ssize_t)sizeof buf || (n < 0 && errno == EINTR));
+}
+
+/* ---- messages ---- */
+
+#ifdef MSG_NOSIGNAL
+enum { CFUTI_NOSIGNAL = MSG_NOSIGNAL };
+#else
+enum { CFUTI_NOSIGNAL = 0 };
+#endif
+
+static bool cfuti_sys_channel(int fds[2])
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        cfuti_sys_cloexec(fds[i]);
+#ifdef SO_NOSIGPIPE
+        int on = 1;
+        setsockopt(fds[i], SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    }
+    return true;
+}
+
+/* ---- bells: to a worker, which sleeps in them ---- */
+
+#if CFUTI_FUTEX
+/* Not the private kind: the word is shared by two processes. */
+static void cfuti_sys_wait_shared(uint32_t *word, uint32_t expected, int fd)
+{
+    (void)fd;
+    syscall(CFUTI_SYS_FUTEX, word, CFUTI_FUTEX_WAIT_BITSET & ~128, expected, NULL, NULL,
+            0xffffffffu);
+}
+
+static void cfuti_sys_wake_shared(uint32_t *word, int fd)
+{
+    (void)fd;
+    syscall(CFUTI_SYS_FUTEX, word, CFUTI_FUTEX_WAKE & ~128, INT32_MAX, NULL, NULL, 0);
+}
+#else
+/* Each change of the word is followed by a byte in the channel: so a byte may be
+   read that belongs to an older change, but none is missing. */
+static void cfuti_sys_wait_shared(uint32_t *word, uint32_t expected, int fd)
+{
+    char buf[256];
+
+    if (cfuti_load_acquire(word) != expected) return;
+    if (read(fd, buf, sizeof buf) == 0) _exit(0);       /* the host is gone */
+}
+
+static void cfuti_sys_wake_shared(uint32_t *word, int fd)
+{
+    (void)word;
+    while (fd >= 0 && send(fd, "", 1, CFUTI_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR) { }
+}
+#endif
+
+typedef union cfuti_sys_control {   /* room for one descriptor */
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+} cfuti_sys_control;
+
+static void cfuti_sys_envelope(struct msghdr *m, struct iovec *part, void *p, size_t size)
+{
+    memset(m, 0, sizeof *m);
+    part->iov_base = p;
+    part->iov_len = size;
+    m->msg_iov = part;
+    m->msg_iovlen = 1;
+}
+
+/* Small messages go whole or not at all; should one be cut, the rest waits. */
+static int cfuti_sys_send(int channel, const void *message, size_t size, int fd, bool wait)
+{
+    cfuti_sys_control control;
+    struct msghdr m;
+    struct iovec part;
+    ssize_t n;
+
+    for (size_t done = 0; done < size; done += (size_t)n) {
+        cfuti_sys_envelope(&m, &part, (char *)(uintptr_t)message + done, size - done);
+        if (fd >= 0 && done == 0) {
+            memset(&control, 0, sizeof control);
+            m.msg_control = control.bytes;
+            m.msg_controllen = sizeof control.bytes;
+            CMSG_FIRSTHDR(&m)->cmsg_level = SOL_SOCKET;
+            CMSG_FIRSTHDR(&m)->cmsg_type = SCM_RIGHTS;
+            CMSG_FIRSTHDR(&m)->cmsg_len = CMSG_LEN(sizeof(int));
+            memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &fd, sizeof fd);
+        }
+        n = sendmsg(channel, &m, CFUTI_NOSIGNAL | (wait || done ? 0 : MSG_DONTWAIT));
+        if (n < 0 && errno != EINTR)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+        if (n < 0) n = 0;
+    }
+    return 1;
+}
+
+static int cfuti_sys_receive(int channel, void *message, size_t size, int *fd)
+{
+    cfuti_sys_control control;
+    struct msghdr m;
+    struct iovec part;
+    ssize_t n;
+
+    *fd = -1;
+    for (size_t done = 0; done < size; done += (size_t)n) {
+        cfuti_sys_envelope(&m, &part, (char *)message + done, size - done);
+        m.msg_control = control.bytes;
+        m.msg_controllen = sizeof control.bytes;
+        n = recvmsg(channel, &m, done ? 0 : MSG_DONTWAIT);
+        if (n == 0) return -1;
+        if (n < 0 && errno != EINTR)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+        if (n < 0) n = 0;
+        else if (m.msg_controllen >= CMSG_LEN(sizeof(int)) &&
+                 CMSG_FIRSTHDR(&m)->cmsg_type == SCM_RIGHTS)
+            memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof *fd);
+    }
+    if (*fd >= 0) cfuti_sys_cloexec(*fd);
+    return 1;
+}
+
+static void cfuti_sys_poll(int a, int b, bool b_writable, cfut_ns deadline)
+{
+    struct pollfd fds[2];
+    cfut_ns left = deadline - cfuti_sys_now();
+    int ms = left > CFUT_SEC(3600) ? 3600000 : left <= 0 ? 0 : (int)((left + 999999) / 1000000);
+
+    if (deadline == CFUT_FOREVER) ms = -1;
+    fds[0].fd = a;
+    fds[1].fd = b;
+    fds[0].events = POLLIN;
+    fds[1].events = (short)(b_writable ? POLLIN | POLLOUT : POLLIN);
+    poll(fds, 2, ms);
+}
+
+/* ---- processes ---- */
+
+static int cfuti_sys_threads(void)
+{
+#if CFUTI_FUTEX
+    char text[2048], *at;
+
+    if (cfuti_sys_read("/proc/self/status", text, sizeof text) < 0) return 0;
+    at = strstr(text, "\nThreads:");
+    return at ? (int)strtol(at + 9, NULL, 10) : 0;
+#else
+    return 0;
+#endif
+}
+
+/* The environment with one more entry, in one block. */
+static char **cfuti_sys_environment(void)
+{
+    static char entry[] = CFUTI_ENV "=1";
+    size_t n = 0;
+    char **env;
+
+    while (environ && environ[n]) n++;
+    env = (char **)cfuti_alloc((n + 2) * sizeof *env);
+    if (!env) return NULL;
+    if (n) memcpy(env, environ, n * sizeof *env);
+    env[n] = entry;
+    return env;
+}
+
+/* Default signals, none blocked but one: a Ctrl-C is for the host alone. */
+static bool cfuti_sys_spawn_attributes(posix_spawnattr_t *attr)
+{
+    sigset_t set;
+
+    if (posix_spawnattr_init(attr) != 0) return false;
+    sigemptyset(&set);
+    posix_spawnattr_setsigmask(attr, &set);
+    sigfillset(&set);
+    sigdelset(&set, SIGKILL);
+    sigdelset(&set, SIGSTOP);
+    posix_spawnattr_setsigdefault(attr, &set);
+    posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    return true;
+}
+
+/* fds become 3, 4, 5 there; copied out of that range first. */
+static pid_t cfuti_sys_spawn(const int fds[3])
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    char **env = cfuti_sys_environment();
+    int copies[3];
+    pid_t pid = -1;
+
+    if (!env || !cfuti_program || !cfuti_sys_spawn_attributes(&attr)) {
+        CFUT_FREE(env);
+        return -1;
+    }
+    posix_spawn_file_actions_init(&actions);
+    for (int i = 0; i < 3; i++) {
+        copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 6);
+        posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i);
+    }
+    if (posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    for (int i = 0; i < 3; i++)
+        if (copies[i] >= 0) close(copies[i]);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attr);
+    CFUT_FREE(env);
+    return pid;
+}
+
+static pid_t cfuti_sys_fork(void)
+{
+    return fork();
+}
+
+static void cfuti_sys_close_from(int first)
+{
+    long max;
+#if CFUTI_LINUX && defined(SYS_close_range)
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0) == 0) return;
+#endif
+    max = sysconf(_SC_OPEN_MAX);
+    if (max < 0 || max > 65536) max = 65536;
+    for (int fd = first; fd < (int)max; fd++) close(fd);
+}
+
+static void cfuti_sys_only(const int fds[3])
+{
+    int copies[3];
+
+    for (int i = 0; i < 3; i++) copies[i] = fcntl(fds[i], F_DUPFD, 6);
+    for (int i = 0; i < 3; i++) dup2(copies[i], 3 + i);
+    cfuti_sys_close_from(6);
+    for (int i = 3; i < 6; i++) cfuti_sys_cloexec(i);
+}
+
+/* How a worker ended. */
+typedef struct cfuti_end {
+    int32_t pid, status;            /* as of wait */
+    int64_t rss, cpu;               /* peak, bytes; ns */
+} cfuti_end;
+
+static bool cfuti_sys_reap(cfuti_end *end)
+{
+    struct rusage used;
+    int status;
+    pid_t pid;
+
+    memset(&used, 0, sizeof used);
+    do pid = wait4(-1, &status, WNOHANG, &used);
+    while (pid < 0 && errno == EINTR);
+    if (pid <= 0) return false;
+    end->pid = (int32_t)pid;
+    end->status = status;
+#if CFUTI_MACOS
+    end->rss = used.ru_maxrss;
+#else
+    end->rss = (int64_t)used.ru_maxrss * 1024;
+#endif
+    end->cpu = ((int64_t)used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000 +
+               ((int64_t)used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000;
+    return true;
+}
+
+static void cfuti_sys_await(pid_t pid)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) { }
+}
+
+static void cfuti_sys_limit(int what, size_t most)
+{
+    struct rlimit limit;
+
+    if (!most || getrlimit(what, &limit) != 0) return;
+    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > (rlim_t)most)
+        limit.rlim_max = (rlim_t)most;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(what, &limit);
+}
+
+/* Resident bytes of this process. */
+static size_t cfuti_sys_resident(void)
+{
+#if CFUTI_FUTEX
+    char text[128];
+    unsigned long all, resident;
+
+    if (cfuti_sys_read("/proc/self/statm", text, sizeof text) < 0 ||
+        sscanf(text, "%lu %lu", &all, &resident) != 2)
+        return 0;
+    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+#else
+    struct rusage used;             /* the peak, for want of better */
+
+    return getrusage(RUSAGE_SELF, &used) == 0 ? (size_t)used.ru_maxrss * 1024 : 0;
+#endif
+}
+
+/* The caller ends when its parent does. */
+static void cfuti_sys_end_with_parent(pid_t parent)
+{
+#if CFUTI_FUTEX
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+#endif
+    if (getppid() != parent) _exit(0);
+}
+
+/* ---- where code is ---- */
+
+#if CFUTI_FUTEX
+typedef struct cfuti_mapping {
+    uintptr_t start, end;
+    uint64_t offset;
+    cfuti_place place;
+    bool code;
+} cfuti_mapping;
+
+static bool cfuti_sys_mapping_parse(const char *line, cfuti_mapping *m)
+{
+    unsigned long long start, end, offset, inode;
+    unsigned major, minor;
+    char mode[8];
+    int path = 0;
+
+    if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, mode, &offset, &major,
+               &minor, &inode, &path) < 7)
+        return false;
+    m->start = (uintptr_t)start;
+    m->end = (uintptr_t)end;
+    m->offset = offset;
+    m->code = mode[2] == 'x';
+    m->place.device = (uint64_t)major << 32 | minor;
+    m->place.inode = inode;
+    memset(m->place.path, 0, sizeof m->place.path);
+    if (path && strlen(line + path) < sizeof m->place.path)
+        memcpy(m->place.path, line + path, strlen(line + path));
+    return true;
+}
+
+/* The first mapping for which match says so. Reads in pieces, as a large program
+   has thousands of them. */
+static bool cfuti_sys_mapping_find(cfuti_mapping *m, bool (*match)(const cfuti_mapping *, void *),
+                                   void *arg)
+{
+    char buf[4096 + 1];
+    size_t have = 0;
+    ssize_t n = 1;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    bool found = false;
+
+    while (fd >= 0 && !found && n > 0) {
+        char *line = buf, *end;
+
+        n = read(fd, buf + have, sizeof buf - 1 - have);
+        if (n > 0) have += (size_t)n;
+        buf[have] = 0;
+        while (!found && (end = strchr(line, '\n')) != NULL) {
+            *end = 0;
+            found = cfuti_sys_mapping_parse(line, m) && match(m, arg);
+            line = end + 1;
+        }
+        have -= (size_t)(line - buf);
+        memmove(buf, line, have);
+        if (have == sizeof buf - 1) have = 0;           /* an absurd line */
+    }
+    if (fd >= 0) close(fd);
+    return found;
+}
+
+static bool cfuti_sys_mapping_has(const cfuti_mapping *m, void *arg)
+{
+    uintptr_t at = *(const uintptr_t *)arg;
+
+    return m->code && m->place.inode && m->start <= at && at < m->end;
+}
+
+static bool cfuti_sys_mapping_is(const cfuti_mapping *m, void *arg)
+{
+    const cfuti_place *p = (const cfuti_place *)arg;
+
+    return m->code && m->place.device == p->device && m->place.inode == p->inode &&
+           m->offset <= p->at && p->at - m->offset < m->end - m->start;
+}
+
+static bool cfuti_sys_place(uintptr_t code, cfuti_place *place)
+{
+    cfuti_mapping m;
+
+    if (!cfuti_sys_mapping_find(&m, cfuti_sys_mapping_has, &code)) return false;
+    *place = m.place;
+    place->at = m.offset + (code - m.start);
+    return true;
+}
+
+/* A library that was loaded after the start is loaded here, too. */
+extern void *cfuti_sys_dlopen(const char *path, int mode) __asm__("dlopen") __attribute__((weak));
+
+static uintptr_t cfuti_sys_code(const cfuti_place *place)
+{
+    cfuti_place wanted = *place;    /* copied, then looked at */
+    cfuti_mapping m;
+
+    wanted.path[sizeof wanted.path - 1] = 0;
+    if (!cfuti_sys_mapping_find(&m, cfuti_sys_mapping_is, &wanted)) {
+        if (!cfuti_sys_dlopen || wanted.path[0] != '/') return 0;
+        cfuti_sys_dlopen(wanted.path, 2);               /* RTLD_NOW */
+        if (!cfuti_sys_mapping_find(&m, cfuti_sys_mapping_is, &wanted)) return 0;
+    }
+    return m.start + (uintptr_t)(wanted.at - m.offset);
+}
+#else
+/* Elsewhere all tasks must be in the same file as the library itself. */
+static void cfuti_sys_anchor(void) { }
+
+static bool cfuti_sys_place(uintptr_t code, cfuti_place *place)
+{
+    memset(place, 0, sizeof *place);
+    place->at = code - (uintptr_t)cfuti_sys_anchor;
+    return true;
+}
+
+static uintptr_t cfuti_sys_code(const cfuti_place *place)
+{
+    return (uintptr_t)cfuti_sys_anchor + (uintptr_t)place->at;
+}
+#endif
+
+/* What a test may replace, as above. */
+#ifndef cfuti_file
+#define cfuti_file cfuti_sys_file
+#endif
+#ifndef cfuti_map
+#define cfuti_map cfuti_sys_map
+#endif
+#ifndef cfuti_bell
+#define cfuti_bell cfuti_sys_bell
+#endif
+#ifndef cfuti_channel
+#define cfuti_channel cfuti_sys_channel
+#endif
+#ifndef cfuti_spawn
+#define cfuti_spawn cfuti_sys_spawn
+#endif
+#ifndef cfuti_fork_helper
+#define cfuti_fork_helper cfuti_sys_fork
+#endif
+#ifndef cfuti_fork_worker
+#define cfuti_fork_worker cfuti_sys_fork
+#endif
+#ifndef cfuti_threads
+#define cfuti_threads cfuti_sys_threads
+#endif
+#ifndef cfuti_point
+#define cfuti_point(name) ((void)0)     /* a named place in helper and worker */
+#endif
+
+#endif /* CFUTI_PROCESS */
+
+/*=========================================================================
     >>clock   deadlines: absolute inside, relative outside
 =========================================================================*/
 
@@ -1839,7 +2599,7 @@ typedef struct cfuti_notice {
 
 /* One pool whose queued tasks this thread is failing, with their callbacks. */
 typedef struct cfuti_failing {
-    struct cfuti_pool *pool;
+    const void *pool;
     struct cfuti_failing *outer;
 } cfuti_failing;
 
@@ -1856,6 +2616,11 @@ typedef struct cfuti_thread {
     uint8_t waits;                  /* for results, since that submit: it is at a worker's
                                        heels, and should look less often */
     bool shares_cpu;                /* with the thread that it woke, or that woke it, last */
+    cfut_ns limit;                  /* of what it submits, for a process pool; 0: none */
+    const cfut_future *parcel;      /* that it submits: part of a map, for a process pool */
+    const uint32_t *stop;           /* in a worker process: whether the task is asked to stop */
+    struct cfuti_procs *managing;   /* the process pool whose manager it is */
+    struct cfuti_procs *procs;      /* it is none, but stands for that pool's workers */
     /* under the graph lock */
     cfut_future *waiting;           /* blocked, without limit, on this */
     cfuti_collector *sleeping_in;   /* by this wait */
@@ -2004,11 +2769,13 @@ enum {
     CFUTI_TEXT = 1 << 11,           /* final: u.text is set */
     CFUTI_RELEASED = 1 << 12,       /* whoever completes it frees it */
     CFUTI_ACKNOWLEDGED = 1 << 13,   /* by hand: cfut_start came while a cancel ran callbacks */
+    CFUTI_PARCEL = 1 << 15,         /* part of a cfuti_parcel */
     CFUTI_LIGHT = 1 << 14,          /* never locked yet, and a worker may finish it lightly */
     CFUTI_SLOW = CFUTI_LOCK | CFUTI_CALLBACK | CFUTI_CALLBACKS | CFUTI_LINK | CFUTI_WAITERS |
                  CFUTI_COMPLETING | CFUTI_RELEASED
 };
 #define CFUTI_GENERATION 0xff000000u
+#define CFUTI_LIMIT (~(uint64_t)0 >> 8)             /* the time in u.before.limit */
 
 enum { CFUTI_RESULT, CFUTI_WAIT, CFUTI_ITER };      /* kinds of collectors */
 
@@ -3488,7 +4255,7 @@ static bool cfuti_unpark_self(cfuti_worker *w)
 static void cfuti_check_ended(cfuti_pool *p)
 {
     if (!p->over || cfuti_load_relaxed(&p->ended) || p->users || p->left < p->started) return;
-    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_pool_wait */
+    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_ended_wait */
     cfuti_wake_word(&p->ended);
 }
 
@@ -3820,9 +4587,8 @@ static void cfuti_worker_leave(cfuti_worker *w)
     cfuti_unlock_and_end(p, w);
 }
 
-static void cfuti_thread_body(void *arg)
+static void cfuti_worker_body(cfuti_worker *w)
 {
-    cfuti_worker *w = (cfuti_worker *)arg;
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
 
@@ -3842,6 +4608,33 @@ static void cfuti_thread_body(void *arg)
     t->worker = NULL;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
     cfuti_worker_leave(w);
+}
+
+#if CFUTI_PROCESS
+static void cfuti_procs_thread(struct cfuti_procs *p);          /* >>process-pool */
+static void cfuti_procs_thread_lost(struct cfuti_procs *p);
+static void cfuti_procs_at_exit(void);
+static void cfuti_procs_fork_child(void);
+#else
+static void cfuti_procs_thread(struct cfuti_procs *p) { (void)p; }
+static void cfuti_procs_thread_lost(struct cfuti_procs *p) { (void)p; }
+static void cfuti_procs_at_exit(void) { }
+static void cfuti_procs_fork_child(void) { }
+#endif
+
+/* The manager of a process pool, if the thread is that and no worker: its argument
+   is marked. */
+static struct cfuti_procs *cfuti_managed_by(void *arg)
+{
+    return (uintptr_t)arg & 1 ? (struct cfuti_procs *)(void *)((char *)arg - 1) : NULL;
+}
+
+static void cfuti_thread_body(void *arg)
+{
+    struct cfuti_procs *procs = cfuti_managed_by(arg);
+
+    if (procs) cfuti_procs_thread(procs);
+    else cfuti_worker_body((cfuti_worker *)arg);
 }
 
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
@@ -3920,9 +4713,8 @@ static void cfuti_replace_worker(cfuti_worker *w)
 
 /* The worker's thread ends by pthread_exit in a task: another takes its place,
    with its queues. */
-static void cfuti_thread_abandoned(void *arg)
+static void cfuti_worker_abandoned(cfuti_worker *w)
 {
-    cfuti_worker *w = (cfuti_worker *)arg;
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
     bool started = t->frame || t->notice;   /* else in initializer or finalizer */
@@ -3938,6 +4730,18 @@ static void cfuti_thread_abandoned(void *arg)
         cfuti_break_pool(p);
         cfuti_worker_leave(w);
     }
+}
+
+static void cfuti_thread_abandoned(void *arg)
+{
+    struct cfuti_procs *procs = cfuti_managed_by(arg);
+
+    if (!procs) {
+        cfuti_worker_abandoned((cfuti_worker *)arg);
+        return;
+    }
+    cfuti_abandon_tasks(cfuti_self());
+    cfuti_procs_thread_lost(procs);
 }
 
 /* A worker that counts as idle is about to run user code after all. */
@@ -4073,20 +4877,20 @@ static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self)
     else cfuti_graves_first = p;
     cfuti_graves_last = p;
     cfuti_graves++;
-    cfuti_store_release(&p->ended, 2u);         /* release: to cfuti_pool_wait */
+    cfuti_store_release(&p->ended, 2u);         /* release: to cfuti_ended_wait */
     cfuti_unlock(&cfuti_registry_lock);
     cfuti_wake_word(&p->ended);
 }
 
-/* Until p->ended is at least what; false: the deadline has passed. */
-static bool cfuti_pool_wait(cfuti_pool *p, uint32_t what, cfut_ns deadline)
+/* Until a pool's ended is at least what; false: the deadline has passed. */
+static bool cfuti_ended_wait(uint32_t *ended, uint32_t what, cfut_ns deadline)
 {
     for (;;) {
-        uint32_t ended = cfuti_load_acquire(&p->ended); /* acquire: from who set it */
+        uint32_t now = cfuti_load_acquire(ended);       /* acquire: from who set it */
 
-        if (ended >= what) return true;
+        if (now >= what) return true;
         if (cfuti_expired(deadline)) return false;
-        cfuti_wait_word(&p->ended, ended, deadline);
+        cfuti_wait_word(ended, now, deadline);
     }
 }
 
@@ -4116,9 +4920,9 @@ static int cfuti_pool_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
         cfuti_unlock(&p->lock);
     }
     cfuti_pool_close(ex, how);
-    if (!(how & CFUT_DETACH) && !cfuti_pool_wait(p, 1, deadline)) return CFUT_TIMEOUT;
+    if (!(how & CFUT_DETACH) && !cfuti_ended_wait(&p->ended, 1, deadline)) return CFUT_TIMEOUT;
     if (cfuti_pool_claim_reaping(p)) cfuti_pool_reap(p, NULL);
-    else if (!(how & CFUT_DETACH) && !cfuti_pool_wait(p, 2, deadline)) return CFUT_TIMEOUT;
+    else if (!(how & CFUT_DETACH) && !cfuti_ended_wait(&p->ended, 2, deadline)) return CFUT_TIMEOUT;
     return CFUT_OK;
 }
 
@@ -4304,6 +5108,7 @@ static void cfuti_at_exit(void)
         if (w && w->pool == p) cfuti_drain_from_inside(p, w);
         else cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
     }
+    cfuti_procs_at_exit();
 }
 
 /* ---- fork ---- */
@@ -4323,6 +5128,7 @@ static void cfuti_fork_child(void)
         cfuti_store_relaxed(&p->base.status, CFUT_FORKED);
         cfuti_store_relaxed(&p->refuse_inside, CFUT_FORKED);
     }
+    cfuti_procs_fork_child();
     cfuti_generation += 1u << 24;
     cfuti_store_relaxed(&cfuti_graph_lock, 0u);
     cfuti_store_relaxed(&cfuti_workers_lock, 0u);
@@ -4331,6 +5137,2456 @@ static void cfuti_fork_child(void)
     cfuti_sys_wait_reset();
     cfuti_unlock(&cfuti_registry_lock);
 }
+
+/*=========================================================================
+    >>process   the process pool: its memory, the helper, the workers
+=========================================================================*/
+
+/* Why a pool could not be made, more precisely than CFUT_NO_THREADS. */
+enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
+
+#if CFUTI_PROCESS
+
+/* WHO IS WHO
+
+   host      the program that made the pool: any of its threads submits, one of
+             its own, the manager, takes results in and looks after the workers
+   helper    one small process per pool (a zygote): forks the workers, signals
+             and reaps them. So the host has one child, no signal handler, and
+             forks once. It lives on one channel to the host; when the host is
+             gone, that ends, and it kills the workers and leaves
+   worker    a fork of the helper, which runs tasks one after the other
+
+   THE MEMORY that they share is one file, mostly holes:
+     common    what the pool is like, and the names of its tasks. Host writes
+     orders    per worker: 64 slots, what is to be run. Host writes
+     reports   per worker: what became of it. The worker writes; the host only a
+               slot's word, to queue and to take back
+     bulk      per worker: arguments and results that do not fit a slot
+   A worker maps its own parts alone, and what the host writes read-only: a wild
+   pointer in a task ends there. What it reports is copied once, then checked;
+   no length, offset or pointer of its is ever used.
+
+   A SLOT'S WORD holds the number of the task, counted per worker, and its state
+     FREE ----> QUEUED --> RUNNING --> DONE      worker: RUNNING and DONE
+                   '-----> TAKEN                 host: cancelled, or for another worker
+   Out of QUEUED both sides go by compare-and-swap, so exactly one gets the task.
+   The worker takes the numbers in their order, and skips one that was taken back:
+   it finds TAKEN there, or a newer number.
+
+   NO LOST WAKE-UP. To the worker:
+     host:   H1 word[n] = QUEUED, bell + 1     H2 load word[n - 1]
+     worker: W1 word[n - 1] = DONE             W2 load word[n]; load bell; load
+             word[n] again; sleep while bell is as loaded
+   All are seq_cst. If H2 finds the task before in QUEUED or RUNNING, the worker
+   has yet to pass W1, and W2 sees H1 (or somebody else has yet to wake it for the
+   one before): no wake call. Else the host makes one; the bell tells the worker
+   that came between. To the host:
+     manager: M1 common->asleep is odd          M2 load the words
+     worker:  D1 word = DONE                    D2 load asleep
+   Not both miss. The worker cannot write asleep, so it cannot keep the manager
+   asleep; it rings once for each value.
+
+   NOBODY'S WORD IS TRUSTED BEYOND HIS OWN TASK. A word with a wrong number or
+   state: the worker is killed, its task fails. A worker that says nothing is one
+   that runs for ever: time_limit and cfut_cancel are for that.
+
+   LAWS. A queued future is in the pool's list (slot: the one before, marked), or in
+   a worker's slot (slot: its entry). Whoever takes it out of there, under the
+   pool's lock, owns it. in is copied when it gets a slot, outside the lock, while
+   the entry says filling: who wants it out waits for that. out is copied by the
+   manager before it completes the future.
+   A death is learned from the helper after the process is gone, so its words are
+   final then: DONE ones are taken in, QUEUED ones go back to the head of the list,
+   and what was RUNNING (or is not to be understood) fails. */
+
+enum {
+    CFUTI_PROCS_MAX = 1024,
+    CFUTI_SLOTS = 64,                   /* of a worker */
+    CFUTI_INLINE_IN = 192,              /* bytes in a slot */
+    CFUTI_INLINE_OUT = 128,
+    CFUTI_NAMES = 1024,                 /* tasks of a pool */
+    CFUTI_BULK_SOFT = 8 << 20,          /* bytes of bulk queued with one worker; a single
+                                           task may have more */
+    CFUTI_IDLE_DEATHS = 5,              /* in a row, without a task to blame: broken */
+    CFUTI_PROCESS_MAGIC = 0x63667574
+};
+
+enum { CFUTI_FREE_SLOT, CFUTI_QUEUED, CFUTI_RUNNING, CFUTI_DONE_SLOT, CFUTI_TAKEN_SLOT };
+#define CFUTI_WORD(number, state) ((uint32_t)(number) << 3 | (uint32_t)(state))
+
+typedef struct cfuti_order {            /* the host's */
+    uint32_t code;                      /* which of the names */
+    uint32_t stop;                      /* atomic */
+    uint64_t count, in_size, out_size;  /* items, and bytes of one */
+    uint64_t bulk;                      /* where in the bulk */
+    uint8_t in_null, in_bulk, out_null, out_bulk;
+    char pad[20];
+    char in[CFUTI_INLINE_IN];
+} cfuti_order;
+
+typedef struct cfuti_report {           /* the worker's */
+    uint32_t word;                      /* atomic; both sides */
+    int32_t status;
+    uint32_t progress;                  /* items done; atomic */
+    uint32_t has_text;
+    uint64_t took;                      /* ns */
+    char text[56];
+    char pad[48];
+    char out[CFUTI_INLINE_OUT];
+} cfuti_report;
+
+CFUTI_STATIC_ASSERT(sizeof(cfuti_order) == 256, "whole cache lines");
+CFUTI_STATIC_ASSERT(sizeof(cfuti_report) == 256, "whole cache lines");
+
+typedef struct cfuti_orders {
+    uint32_t bell;                      /* atomic: grows with every order */
+    uint32_t leave;                     /* atomic */
+    char pad[56];
+    cfuti_order slot[CFUTI_SLOTS];
+} cfuti_orders;
+
+enum { CFUTI_NOT_READY, CFUTI_READY_TO_RUN, CFUTI_INIT_FAILED };
+
+typedef struct cfuti_reports {
+    uint32_t phase;                     /* atomic */
+    uint32_t heavy;                     /* atomic: holds more than max_rss */
+    int32_t init_status;
+    uint32_t exited;                    /* 1 + the status given to exit() */
+    char text[56];                      /* of the initializer */
+    char pad[56];
+    cfuti_report slot[CFUTI_SLOTS];
+} cfuti_reports;
+
+typedef struct cfuti_layout {           /* bytes of the parts, in whole pages */
+    uint64_t common;                    /* with the bytes of init_arg behind it */
+    uint64_t part;                      /* of orders, and of reports */
+    uint64_t bulk;                      /* of in, and of out, at most */
+} cfuti_layout;
+
+typedef struct cfuti_common {
+    uint32_t magic, version;
+    uint32_t asleep;                    /* atomic; odd: the manager sleeps, or is about to */
+    int32_t initializer, finalizer;     /* names, or -1 */
+    uint32_t workers;
+    cfuti_layout layout;
+    cfuti_place self;                   /* where the library itself is: the same program? */
+    cfut_process_pool_desc desc;
+    cfuti_place names[CFUTI_NAMES];
+} cfuti_common;
+
+/* Where the parts of worker i begin in the file: orders, reports, bulks. */
+static uint64_t cfuti_part_at(const cfuti_layout *l, size_t i)
+{
+    return l->common + i * 2 * (l->part + l->bulk);
+}
+
+/* ---- messages between host and helper ---- */
+
+enum {
+    CFUTI_HELLO, CFUTI_STARTED, CFUTI_NOT_STARTED, CFUTI_DIED,      /* to the host */
+    CFUTI_START, CFUTI_SIGNAL, CFUTI_QUIT                           /* to the helper */
+};
+
+typedef struct cfuti_message {
+    int32_t what, worker, value;
+    int32_t pad;
+    cfuti_end end;
+} cfuti_message;
+
+/* Descriptors of helper and workers. */
+enum { CFUTI_FD_CHANNEL = 3, CFUTI_FD_FILE = 4, CFUTI_FD_BELL = 5 };
+
+/* ---- the worker ---- */
+
+/* Everything about this process as a worker. */
+typedef struct cfuti_child {
+    const cfuti_common *common;
+    const cfuti_orders *orders;
+    cfuti_reports *reports;
+    size_t index;
+    pid_t pid;
+    int bell;                           /* that it sleeps in, where it needs one */
+    uint32_t rung;                      /* value of asleep that was answered */
+    char *bulk_in, *bulk_out;
+    size_t mapped;                      /* of each */
+    void *init_arg;
+    cfut_fn code[CFUTI_NAMES];          /* found so far */
+} cfuti_child;
+
+static cfuti_child *cfuti_this_child;   /* NULL in the host */
+
+static void cfuti_child_ring(cfuti_child *c)
+{
+    uint32_t asleep = cfuti_load_seq_cst(&c->common->asleep);       /* D2 */
+
+    if (!(asleep & 1) || asleep == c->rung) return;
+    c->rung = asleep;
+    cfuti_sys_ring(CFUTI_FD_BELL);
+}
+
+static void cfuti_child_flush(void)
+{
+    fflush(stdout);
+    fflush(stderr);
+}
+
+/* A task has called exit(): what the host has registered must not run here. */
+static void cfuti_child_exited(int status)
+{
+    if (cfuti_this_child->pid == getpid())      /* and not a child of the task's */
+        cfuti_this_child->reports->exited = 1 + (uint32_t)status;
+    fflush(NULL);
+    _exit(status);
+}
+
+#if defined(__GLIBC__)
+static void cfuti_child_on_exit(int status, void *unused)
+{
+    (void)unused;
+    cfuti_child_exited(status);
+}
+
+static void cfuti_child_catch_exit(void) { on_exit(cfuti_child_on_exit, NULL); }
+#else
+static void cfuti_child_at_exit(void) { cfuti_child_exited(0); }
+static void cfuti_child_catch_exit(void) { atexit(cfuti_child_at_exit); }
+#endif
+
+/* The bulk, mapped up to end at least; false: no memory. */
+static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
+{
+    const cfuti_layout *l = &c->common->layout;
+    uint64_t at = cfuti_part_at(l, c->index) + 2 * l->part;
+    size_t size = 1 << 20;
+
+    if (end <= c->mapped) return true;
+    if (end > l->bulk) return false;
+    while (size < end) size *= 2;
+    if (size > l->bulk) size = (size_t)l->bulk;
+    cfuti_sys_unmap(c->bulk_in, c->mapped);
+    cfuti_sys_unmap(c->bulk_out, c->mapped);
+    c->bulk_in = (char *)cfuti_sys_map(CFUTI_FD_FILE, at, size, false);
+    c->bulk_out = (char *)cfuti_sys_map(CFUTI_FD_FILE, at + l->bulk, size, true);
+    c->mapped = c->bulk_in && c->bulk_out ? size : 0;
+    return c->mapped != 0;
+}
+
+/* One order as the task sees it. */
+typedef struct cfuti_job {
+    cfuti_child *child;
+    const cfuti_order *order;
+    cfuti_report *report;
+    cfut_task task;
+    const char *in;
+    char *out;
+    int32_t *statuses;                  /* of a chunk, else NULL */
+    cfut_future self;                   /* what cfut_current_future says */
+    cfuti_frame frame;
+} cfuti_job;
+
+/* CFUT_OK, or why it cannot be run. */
+static int cfuti_job_prepare(cfuti_job *j)
+{
+    const cfuti_order *o = j->order;
+    cfuti_child *c = j->child;
+    uint64_t in = o->count * o->in_size, out = cfuti_round_up(o->count * o->out_size, 64);
+    bool bulk = o->in_bulk || o->out_bulk || o->count > 1;
+    uint64_t tail = o->count > 1 ? out + o->count * sizeof(int32_t) : out;
+
+    if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail))) return CFUT_NO_MEMORY;
+    if (!c->code[o->code])
+        c->code[o->code] = (cfut_fn)cfuti_sys_code(&c->common->names[o->code]);
+    if (!c->code[o->code]) return CFUT_INVALID;
+    j->task.fn = c->code[o->code];
+    j->in = o->in_null ? NULL : o->in_bulk ? c->bulk_in + o->bulk : o->in;
+    j->out = o->out_null ? NULL : o->out_bulk ? c->bulk_out + o->bulk : j->report->out;
+    if (o->count > 1) j->statuses = (int32_t *)(void *)(c->bulk_out + o->bulk + out);
+    return CFUT_OK;
+}
+
+static int cfuti_job_item(cfuti_job *j, uint64_t i)
+{
+    const char *in = j->in ? j->in + i * j->order->in_size : NULL;
+    char *out = j->out ? j->out + i * j->order->out_size : NULL;
+    int status = cfuti_call(&j->task, in, out, &j->frame);
+
+    return status == CFUT_TIMEOUT ? ETIMEDOUT : status;
+}
+
+static void cfuti_job_run(void *arg)
+{
+    cfuti_job *j = (cfuti_job *)arg;
+    cfuti_thread *t = cfuti_self();
+    int status = CFUT_OK;
+
+    j->frame.future = &j->self;
+    t->frame = &j->frame;
+    t->stop = &j->order->stop;
+    for (uint64_t i = 0; i < j->order->count; i++) {
+        bool skip = i > 0 && cfuti_load_relaxed(&j->order->stop);
+
+        status = skip ? (int)CFUT_CANCELLED : cfuti_job_item(j, i);
+        if (j->statuses) j->statuses[i] = status;
+        /* release: item i, should this process end before all are done */
+        cfuti_store_release(&j->report->progress, (uint32_t)i + 1);
+    }
+    t->frame = NULL;
+    t->stop = NULL;
+    j->report->status = j->statuses ? (int)CFUT_OK : status;
+    j->report->has_text = status && j->frame.code == status;
+    if (j->report->has_text) memcpy(j->report->text, j->frame.text, sizeof j->report->text);
+}
+
+/* The task has ended the thread, and with it this process. */
+static void cfuti_job_lost(void *arg)
+{
+    cfuti_job *j = (cfuti_job *)arg;
+
+    j->report->status = CFUT_ABANDONED;
+    j->report->has_text = 0;
+    fflush(NULL);
+    cfuti_exchange_seq_cst(&j->report->word, (j->report->word & ~7u) | CFUTI_DONE_SLOT);
+    _exit(0);
+}
+
+static void cfuti_child_run(cfuti_child *c, uint32_t number)
+{
+    cfuti_job job;
+    cfut_ns began = cfuti_sys_now();
+    const cfut_process_pool_desc *desc = &c->common->desc;
+    int status;
+
+    cfuti_point("claimed");
+    memset(&job, 0, offsetof(cfuti_job, frame) + offsetof(cfuti_frame, text));
+    job.child = c;
+    job.order = &c->orders->slot[number % CFUTI_SLOTS];
+    job.report = &c->reports->slot[number % CFUTI_SLOTS];
+    job.self.state = cfuti_generation | CFUT_STATE_RUNNING;
+    job.report->has_text = 0;
+    cfuti_store_relaxed(&job.report->progress, 0u);     /* relaxed: the word carries it */
+    status = cfuti_job_prepare(&job);
+    if (status) job.report->status = status;
+    else cfuti_sys_guard(cfuti_job_run, cfuti_job_lost, &job);
+    cfuti_point("ran");
+    cfuti_child_flush();
+    if (desc->max_rss && cfuti_sys_resident() > desc->max_rss)
+        cfuti_store_relaxed(&c->reports->heavy, 1u);            /* relaxed: the word carries it */
+    job.report->took = (uint64_t)(cfuti_sys_now() - began);
+    cfuti_point("before_done");
+    /* W1, D1, and release: all of the report, to the manager */
+    cfuti_exchange_seq_cst(&job.report->word, CFUTI_WORD(number, CFUTI_DONE_SLOT));
+    cfuti_point("done");
+    cfuti_child_ring(c);
+}
+
+/* Whether the task with this number waits in its slot; then it is ours. *passed:
+   it was taken back, the next number is due. */
+static bool cfuti_child_claim(cfuti_child *c, uint32_t number, bool *passed)
+{
+    uint32_t *word = &c->reports->slot[number % CFUTI_SLOTS].word;
+    uint32_t w = cfuti_load_seq_cst(word);                      /* W2 */
+    uint32_t ahead = ((w >> 3) - number) & (~0u >> 3);
+
+    *passed = (ahead != 0 && ahead < 1u << 28) || w == CFUTI_WORD(number, CFUTI_TAKEN_SLOT);
+    return w == CFUTI_WORD(number, CFUTI_QUEUED) &&
+           cfuti_cas_acquire(word, &w, CFUTI_WORD(number, CFUTI_RUNNING));
+}
+
+static void cfuti_child_leave(cfuti_child *c)
+{
+    void (*finalizer)(void *) = NULL;
+
+    if (c->common->finalizer >= 0)
+        finalizer = (void (*)(void *))cfuti_sys_code(&c->common->names[c->common->finalizer]);
+    if (finalizer) finalizer(c->init_arg);
+    fflush(NULL);
+    _exit(0);
+}
+
+static void cfuti_child_loop(cfuti_child *c)
+{
+    uint32_t number = 0, bell = 0;
+    bool passed, looked = false;
+
+    for (;;) {
+        if (cfuti_child_claim(c, number, &passed)) {
+            cfuti_child_run(c, number);
+            passed = true;
+        }
+        if (passed) {
+            number = (number + 1) & (~0u >> 3);
+            looked = false;
+        } else if (!looked) {
+            bell = cfuti_load_seq_cst(&c->orders->bell);
+            looked = true;              /* and looks at the word again */
+        } else {
+            if (cfuti_load_acquire(&c->orders->leave)) cfuti_child_leave(c);
+            cfuti_point("idle");
+            cfuti_sys_wait_shared((uint32_t *)(uintptr_t)&c->orders->bell, bell, c->bell);
+            looked = false;
+        }
+    }
+}
+
+static void cfuti_child_limits(const cfut_process_pool_desc *d)
+{
+    cfuti_sys_limit(RLIMIT_CPU, d->limit_cpu);
+    cfuti_sys_limit(RLIMIT_NOFILE, d->limit_files);
+    cfuti_sys_limit(RLIMIT_FSIZE, d->limit_file_size);
+#ifdef RLIMIT_AS
+    cfuti_sys_limit(RLIMIT_AS, d->limit_memory);
+#endif
+    if (!d->core_dumps) {
+        struct rlimit none = { 0, 0 };
+
+        setrlimit(RLIMIT_CORE, &none);
+    }
+    if (d->nice && nice(d->nice) == -1) errno = 0;      /* as far as it is allowed */
+}
+
+/* Signals as a program has them when it begins; but a Ctrl-C is for the host. */
+static void cfuti_child_signals(void)
+{
+    sigset_t none;
+
+    for (int sig = 1; sig <= 64; sig++) signal(sig, SIG_DFL);
+    signal(SIGINT, SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void cfuti_child_stdin(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+
+    if (fd > 0) {
+        dup2(fd, 0);
+        close(fd);
+    }
+}
+
+/* Maps what is this worker's, and gets it ready; its end if that fails. */
+static void cfuti_child_begin(cfuti_child *c)
+{
+    const cfuti_common *k = c->common;
+    const cfuti_layout *l = &k->layout;
+    uint64_t at = cfuti_part_at(l, c->index);
+    cfuti_thread *t = cfuti_self();
+
+    memset(t, 0, sizeof *t);            /* it is a copy of the thread that made the pool */
+    c->orders = (const cfuti_orders *)cfuti_sys_map(CFUTI_FD_FILE, at, (size_t)l->part, false);
+    c->reports = (cfuti_reports *)cfuti_sys_map(CFUTI_FD_FILE, at + l->part, (size_t)l->part, true);
+    if (!c->orders || !c->reports) _exit(1);
+    cfuti_this_child = c;
+    cfuti_child_catch_exit();
+    c->init_arg = k->desc.init_arg;
+    if (k->desc.init_size) {
+        c->init_arg = malloc(k->desc.init_size);
+        if (!c->init_arg) _exit(1);
+        memcpy(c->init_arg, k + 1, k->desc.init_size);
+    }
+}
+
+static void cfuti_child_initialize(cfuti_child *c)
+{
+    int (*initializer)(void *) = NULL;
+    cfuti_frame frame;
+    cfut_future self;
+
+    cfuti_point("start");
+    if (c->common->initializer < 0) return;
+    initializer = (int (*)(void *))cfuti_sys_code(&c->common->names[c->common->initializer]);
+    memset(&frame, 0, sizeof frame);
+    memset(&self, 0, sizeof self);
+    frame.future = &self;
+    cfuti_self()->frame = &frame;
+    c->reports->init_status = initializer ? initializer(c->init_arg) : (int)CFUT_INVALID;
+    cfuti_self()->frame = NULL;
+    cfuti_child_flush();
+    if (!c->reports->init_status) return;
+    if (frame.code) memcpy(c->reports->text, frame.text, sizeof frame.text);
+    /* release: text and status, to the manager, which learns of it by our end */
+    cfuti_store_release(&c->reports->phase, (uint32_t)CFUTI_INIT_FAILED);
+    _exit(1);
+}
+
+static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
+{
+    static cfuti_child child;
+
+    child.common = common;
+    child.index = index;
+    child.pid = getpid();
+    child.bell = bell;
+    cfuti_child_signals();
+    close(CFUTI_FD_CHANNEL);
+    cfuti_child_stdin();
+    cfuti_child_begin(&child);
+    cfuti_child_limits(&common->desc);
+    cfuti_child_initialize(&child);
+    cfuti_exchange_seq_cst(&child.reports->phase, (uint32_t)CFUTI_READY_TO_RUN);    /* D1 */
+    cfuti_point("ready");
+    cfuti_child_ring(&child);
+    cfuti_child_loop(&child);
+}
+
+/* ---- the helper ---- */
+
+typedef struct cfuti_helper {
+    const cfuti_common *common;
+    pid_t *pids;                        /* of the workers; 0: none */
+    size_t alive;
+    bool quitting;
+} cfuti_helper;
+
+static void cfuti_helper_tell(int32_t what, size_t worker, int value, const cfuti_end *end, int fd)
+{
+    cfuti_message m;
+
+    memset(&m, 0, sizeof m);
+    m.what = what;
+    m.worker = (int32_t)worker;
+    m.value = value;
+    if (end) m.end = *end;
+    cfuti_sys_send(CFUTI_FD_CHANNEL, &m, sizeof m, fd, true);
+}
+
+static void cfuti_helper_reap(cfuti_helper *h)
+{
+    cfuti_end end;
+
+    while (cfuti_sys_reap(&end)) {
+        size_t i = 0;
+
+        while (i < h->common->workers && h->pids[i] != end.pid) i++;
+        if (i == h->common->workers) continue;
+        h->pids[i] = 0;
+        h->alive--;
+        cfuti_helper_tell(CFUTI_DIED, i, 0, &end, -1);
+    }
+}
+
+static void cfuti_helper_start(cfuti_helper *h, size_t i)
+{
+    int bell[2] = { -1, -1 };
+    pid_t parent = getpid(), pid;
+
+    if (i >= h->common->workers || h->pids[i]) return;
+    if (!CFUTI_FUTEX && !cfuti_sys_channel(bell)) {
+        cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
+        return;
+    }
+    pid = cfuti_fork_worker();
+    if (pid == 0) {
+        cfuti_sys_end_with_parent(parent);
+        if (bell[1] >= 0) close(bell[1]);
+        cfuti_child_main(h->common, i, bell[0]);
+    }
+    if (pid > 0) {
+        h->pids[i] = pid;
+        h->alive++;
+        cfuti_helper_tell(CFUTI_STARTED, i, (int)pid, NULL, bell[1]);
+    } else {
+        cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
+    }
+    if (bell[0] >= 0) close(bell[0]);
+    if (bell[1] >= 0) close(bell[1]);
+}
+
+/* The host is gone: so are we, and the workers. */
+static void cfuti_helper_end(cfuti_helper *h)
+{
+    for (size_t i = 0; i < h->common->workers; i++)
+        if (h->pids[i]) kill(h->pids[i], SIGKILL);
+    _exit(0);
+}
+
+static void cfuti_helper_obey(cfuti_helper *h)
+{
+    cfuti_message m;
+    int fd, got;
+
+    while ((got = cfuti_sys_receive(CFUTI_FD_CHANNEL, &m, sizeof m, &fd)) > 0) {
+        size_t i = (size_t)m.worker;
+
+        if (m.what == CFUTI_QUIT) h->quitting = true;
+        if (m.what == CFUTI_START) cfuti_helper_start(h, i);
+        /* only who is alive, which we know, as we reap */
+        if (m.what == CFUTI_SIGNAL && i < h->common->workers && h->pids[i] == m.end.pid)
+            kill(h->pids[i], m.value);
+    }
+    if (got < 0) cfuti_helper_end(h);
+}
+
+static void cfuti_helper_noticed(int sig) { (void)sig; }
+
+/* SIGCHLD comes only while we wait for a message: then both are seen. */
+static void cfuti_helper_signals(sigset_t *waiting)
+{
+    struct sigaction action;
+    sigset_t set;
+
+    cfuti_child_signals();
+    signal(SIGTERM, SIG_IGN);           /* it leaves when its host does */
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, waiting);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = cfuti_helper_noticed;
+    sigaction(SIGCHLD, &action, NULL);
+}
+
+/* Whether the host's library is this one, at the same place of the same file. */
+static bool cfuti_helper_knows(const cfuti_common *c)
+{
+    cfuti_place here;
+
+    return c->magic == CFUTI_PROCESS_MAGIC && c->version == CFUT_VERSION &&
+           cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &here) && here.at == c->self.at &&
+           here.device == c->self.device && here.inode == c->self.inode;
+}
+
+/* On descriptors 3, 4, 5. Never returns. */
+static void cfuti_helper_main(void)
+{
+    cfuti_helper h;
+    cfuti_common *head;
+    sigset_t waiting;
+    fd_set set;
+
+    memset(&h, 0, sizeof h);
+    cfuti_helper_signals(&waiting);
+    head = (cfuti_common *)cfuti_sys_map(CFUTI_FD_FILE, 0, sizeof *head, false);
+    if (!head || !cfuti_helper_knows(head)) _exit(1);
+    h.common = (const cfuti_common *)cfuti_sys_map(CFUTI_FD_FILE, 0,
+                                                   (size_t)head->layout.common, false);
+    h.pids = (pid_t *)calloc(head->workers, sizeof *h.pids);
+    if (!h.common || !h.pids) _exit(1);
+    cfuti_helper_tell(CFUTI_HELLO, 0, 0, NULL, -1);
+    for (;;) {
+        cfuti_helper_reap(&h);
+        cfuti_helper_obey(&h);
+        cfuti_helper_reap(&h);
+        if (h.quitting && !h.alive) _exit(0);
+        FD_ZERO(&set);
+        FD_SET(CFUTI_FD_CHANNEL, &set);
+        pselect(CFUTI_FD_CHANNEL + 1, &set, NULL, NULL, NULL, &waiting);
+    }
+}
+
+#endif /* CFUTI_PROCESS */
+
+/*=========================================================================
+    >>process-pool   the process pool's side in the host
+=========================================================================*/
+#if CFUTI_PROCESS
+
+/* THE LIFE OF A WORKER, as the host has it
+
+   ABSENT -> WANTED -> STARTING -> READY -> LEAVING -> ABSENT
+   WANTED: a submit found more queued than there are to take it; the manager sends
+   for it. STARTING: sent for; READY: it has said so, and gets orders. LEAVING: it
+   gets no more, and leaves when it has done those it has. From each state but the
+   first the helper's DIED leads to ABSENT, whatever the cause.
+   All of it changes under the pool's lock, by the manager, but for WANTED.
+
+   THE LIFE OF A POOL: open -> closed -> over -> ended. Over: closed, nothing
+   queued or running; the workers are told to leave. Ended: the helper is gone,
+   the manager leaves. The handle stays, as that of a thread pool does.
+
+   A BROKEN POOL refuses, its workers are killed, and all that was in it fails as
+   they end. The helper's end breaks it, too: the system then kills the workers,
+   or we do by their numbers. */
+
+enum { CFUTI_ABSENT, CFUTI_WANTED, CFUTI_STARTING, CFUTI_READY, CFUTI_LEAVING };
+enum { CFUTI_WHY_NOT, CFUTI_WHY_LIMIT, CFUTI_WHY_CANCEL };      /* a worker was killed */
+#define CFUTI_NUMBERS (~0u >> 3)        /* the numbers of tasks wrap here */
+
+typedef struct cfuti_procs cfuti_procs;
+typedef struct cfuti_proc cfuti_proc;
+
+/* A part of a map that travels as one task. */
+typedef struct cfuti_parcel {
+    cfut_future f;
+    size_t lo, n;                       /* items of the map */
+    size_t done;                        /* of these, results that are in */
+    int *status;                        /* where to put theirs, or NULL */
+    size_t failed;                      /* the first that failed, and how; n: none */
+    int code;
+    cfut_ns took;
+    bool busy;
+} cfuti_parcel;
+
+typedef struct cfuti_entry {            /* a slot, as the host knows it; under lock */
+    cfut_future *future;                /* NULL: taken back, or none */
+    cfuti_proc *proc;
+    uint32_t number;
+    uint32_t filling;                   /* atomic: somebody copies in into it */
+    uint32_t progress;                  /* when it was last looked at */
+    int why;
+    size_t bulk, bulk_size;             /* its part of the bulk; size 0: none */
+} cfuti_entry;
+
+/* Futures that the manager is to complete, with no lock held. In the pool, so that
+   nothing is lost when a callback ends the manager's thread. */
+typedef struct cfuti_outcome {
+    cfut_future *future;
+    uint32_t final;
+    int status;
+    bool has_text;
+    char text[56];
+} cfuti_outcome;
+
+typedef struct cfuti_outcomes {
+    size_t n, at;                       /* of[at..n) are to be completed */
+    cfuti_outcome of[2 * CFUTI_SLOTS];
+} cfuti_outcomes;
+
+struct cfuti_proc {                     /* a worker; under lock */
+    cfuti_procs *pool;
+    int phase;
+    int32_t pid;                        /* 0: not known yet */
+    uint32_t head, tail;                /* numbers of the tasks that it has */
+    uint32_t depth;                     /* how many it may have */
+    uint32_t tasks;                     /* that it got since its start */
+    bool stopped;                       /* SIGKILL has been sent for, or it is gone */
+    int signal;                         /* to be sent, or 0 */
+    cfut_ns began;                      /* when the task at head got there */
+    cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
+    size_t bulk_head, bulk_tail, bulk_users;
+    size_t mapped;                      /* bytes of each bulk */
+    char *bulk_in, *bulk_out;
+    int bell;                           /* where it needs one, else -1 */
+    uint32_t users;                     /* atomic: who fills a slot of it */
+    cfuti_orders *orders;
+    cfuti_reports *reports;
+    cfuti_entry entry[CFUTI_SLOTS];
+};
+
+struct cfuti_procs {
+    cfut_executor base;
+    /* fixed after creation */
+    cfuti_common *common;
+    cfuti_proc *procs;
+    size_t max_workers;
+    cfut_process_pool_desc desc;
+    pid_t helper;
+    /* under the registry's lock */
+    cfuti_procs *next, *prev;
+    int channel, file, bell[2];         /* descriptors, or -1 */
+    int exit;
+    /* under lock */
+    uint32_t lock;
+    cfut_future *first, *last;          /* queued: by next, and slot | LISTED */
+    size_t queued, live, starting, outstanding;
+    size_t failing;                     /* calls that take queued ones out to fail them */
+    bool closed, over, detached, reaping, rung, broken;
+    int idle_deaths;
+    int kill_all;                       /* a signal for all workers, or 0 */
+    cfut_ns retry_at;                   /* a worker could not be started: not before */
+    char reason[56];                    /* why it is broken */
+    cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there */
+    /* atomic */
+    cfuti_thread *manager;              /* its thread's record */
+    uint32_t ended;                     /* as a thread pool's */
+    uint32_t gate;                      /* a lock: held by the manager while it is awake */
+    uint32_t pause;                     /* that it is to be let go */
+    /* manager */
+    cfuti_outcomes outcomes;
+    cfuti_thread runner;                /* stands for all workers in >>graph */
+    cfuti_os_thread thread;
+};
+
+static cfuti_procs *cfuti_procs_registry, *cfuti_procs_graves_first, *cfuti_procs_graves_last;
+static size_t cfuti_procs_graves;
+
+static cfuti_procs *cfuti_procs_of(const cfut_executor *ex)
+{
+    return (cfuti_procs *)(void *)(uintptr_t)ex;
+}
+
+static bool cfuti_procs_forked(const cfuti_procs *p)
+{
+    return cfuti_load_relaxed(&p->base.status) == CFUT_FORKED;  /* relaxed: one thread there */
+}
+
+/* Under lock: the manager is to look around. */
+static void cfuti_procs_call(cfuti_procs *p)
+{
+    if (p->rung) return;
+    p->rung = true;
+    cfuti_sys_ring(p->bell[1]);
+}
+
+static uint32_t *cfuti_proc_word(cfuti_proc *w, uint32_t number)
+{
+    return &w->reports->slot[number % CFUTI_SLOTS].word;
+}
+
+static cfuti_entry *cfuti_proc_entry(cfuti_proc *w, uint32_t number)
+{
+    return &w->entry[number % CFUTI_SLOTS];
+}
+
+static uint32_t cfuti_proc_load(const cfuti_proc *w)
+{
+    return (w->tail - w->head) & CFUTI_NUMBERS;
+}
+
+/* Under lock. */
+static void cfuti_proc_set(cfuti_proc *w, int phase)
+{
+    cfuti_procs *p = w->pool;
+
+    if (w->phase == CFUTI_ABSENT) p->live++;
+    if (w->phase == CFUTI_WANTED || w->phase == CFUTI_STARTING) p->starting--;
+    w->phase = phase;
+    if (phase == CFUTI_ABSENT) p->live--;
+    if (phase == CFUTI_WANTED || phase == CFUTI_STARTING) p->starting++;
+}
+
+/* ---- the list; under lock ---- */
+
+static void cfuti_procs_append(cfuti_procs *p, cfut_future *f)
+{
+    f->next = NULL;
+    /* relaxed here and below: read under the lock */
+    cfuti_store_relaxed(&f->slot, (uintptr_t)p->last | CFUTI_LISTED);
+    if (p->last) p->last->next = f;
+    else p->first = f;
+    p->last = f;
+    p->queued++;
+}
+
+static void cfuti_procs_prepend(cfuti_procs *p, cfut_future *f)
+{
+    f->next = p->first;
+    cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_LISTED);
+    cfuti_store_relaxed(&f->owner, (uintptr_t)&p->base);
+    if (p->first) cfuti_store_relaxed(&p->first->slot, (uintptr_t)f | CFUTI_LISTED);
+    else p->last = f;
+    p->first = f;
+    p->queued++;
+}
+
+static void cfuti_procs_remove(cfuti_procs *p, cfut_future *f)
+{
+    cfut_future *before = (cfut_future *)(f->slot & ~(uintptr_t)CFUTI_LISTED);
+
+    if (before) before->next = f->next;
+    else p->first = f->next;
+    if (f->next) cfuti_store_relaxed(&f->next->slot, (uintptr_t)before | CFUTI_LISTED);
+    else p->last = before;
+    p->queued--;
+    cfuti_store_relaxed(&f->slot, (uintptr_t)CFUTI_UNQUEUED);
+}
+
+/* ---- names ---- */
+
+/* Under lock: the index of fn among the names; below 0: not there, and *unused is
+   where it would go (below 0: nowhere). */
+static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
+{
+    size_t i = ((uintptr_t)fn >> 4) * 2654435769u % CFUTI_NAMES;
+
+    for (size_t n = 0; n < CFUTI_NAMES; n++, i = (i + 1) % CFUTI_NAMES) {
+        *unused = (int)i;
+        if (p->code[i] == fn) return (int)i;
+        if (!p->code[i]) return -1;
+    }
+    return *unused = -1;
+}
+
+/* Names fn, without lock. Its index, or a status. */
+static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
+{
+    cfuti_place place;
+    int i, unused;
+
+    cfuti_lock(&p->lock);
+    i = cfuti_procs_find(p, fn, &unused);
+    cfuti_unlock(&p->lock);
+    if (CFUTI_LIKELY(i >= 0)) return i;
+    if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
+    cfuti_lock(&p->lock);
+    i = cfuti_procs_find(p, fn, &unused);
+    if (i < 0 && unused >= 0) {
+        p->common->names[unused] = place;
+        p->code[unused] = fn;
+        i = unused;
+    }
+    cfuti_unlock(&p->lock);
+    return i >= 0 ? i : (int)CFUT_FULL;
+}
+
+/* ---- bulk; under lock ---- */
+
+/* Maps at least size; only while nobody has a part. Gives much memory back. */
+static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
+{
+    const cfuti_layout *l = &w->pool->common->layout;
+    uint64_t at = cfuti_part_at(l, (size_t)(w - w->pool->procs)) + 2 * l->part;
+    size_t want = CFUTI_BULK_SOFT;
+    bool trim = w->mapped > 4 * (size_t)CFUTI_BULK_SOFT;
+
+    while (want < size) want *= 2;
+    if (want > l->bulk) want = (size_t)l->bulk;
+    if (w->mapped >= want && !(trim && want < w->mapped)) return true;
+    cfuti_sys_unmap(w->bulk_in, w->mapped);
+    cfuti_sys_unmap(w->bulk_out, w->mapped);
+    if (trim) cfuti_sys_punch(w->pool->file, at, 2 * l->bulk);
+    w->bulk_in = (char *)cfuti_map(w->pool->file, at, want, true);
+    w->bulk_out = (char *)cfuti_map(w->pool->file, at + l->bulk, want, true);
+    if (!w->bulk_in || !w->bulk_out) {
+        cfuti_sys_unmap(w->bulk_in, want);
+        cfuti_sys_unmap(w->bulk_out, want);
+        w->bulk_in = w->bulk_out = NULL;
+        want = 0;
+    }
+    w->mapped = want;
+    return want != 0;
+}
+
+/* A part of that size, as in a ring: where, or SIZE_MAX: not now. */
+static size_t cfuti_proc_take_bulk(cfuti_proc *w, size_t size)
+{
+    size_t at = w->bulk_head, end = CFUTI_BULK_SOFT;
+
+    if (!w->bulk_users) {
+        if (!cfuti_proc_map_bulk(w, size)) return SIZE_MAX;
+        at = w->bulk_tail = 0;
+    } else if (at > w->bulk_tail) {     /* used: from tail to head */
+        if (end > w->mapped) end = w->mapped;
+        if (at > end || size > end - at) at = 0;
+        if (at == 0 && size >= w->bulk_tail) return SIZE_MAX;
+    } else if (size >= w->bulk_tail - at) {
+        return SIZE_MAX;
+    }
+    w->bulk_head = at + size;
+    w->bulk_users++;
+    return at;
+}
+
+/* The oldest part is free again. */
+static void cfuti_proc_give_bulk(cfuti_proc *w, const cfuti_entry *e)
+{
+    if (!e->bulk_size) return;
+    w->bulk_tail = e->bulk + e->bulk_size;
+    w->bulk_users--;
+}
+
+/* ---- handing a task to a worker ---- */
+
+static cfuti_parcel *cfuti_parcel_of(cfut_future *f)
+{
+    /* relaxed: set by the submitter */
+    return cfuti_load_relaxed(&f->state) & CFUTI_PARCEL ? CFUTI_OUTER(cfuti_parcel, f, f) : NULL;
+}
+
+static size_t cfuti_items_of(cfut_future *f)
+{
+    const cfuti_parcel *k = cfuti_parcel_of(f);
+
+    return k ? k->n : 1;
+}
+
+/* Bytes of the bulk that f needs; 0: it fits a slot. */
+static size_t cfuti_bulk_of(cfut_future *f)
+{
+    size_t n = cfuti_items_of(f), in = n * f->task->in_size, out = n * f->task->out_size, all;
+
+    if (n == 1 && in <= CFUTI_INLINE_IN && out <= CFUTI_INLINE_OUT) return 0;
+    all = cfuti_round_up(out, 64) + (n > 1 ? n * sizeof(int32_t) : 0);
+    if (all < in) all = in;
+    return cfuti_round_up(all, 64);
+}
+
+/* Under lock: how many tasks w may have. */
+static uint32_t cfuti_proc_depth(const cfuti_proc *w)
+{
+    const cfuti_procs *p = w->pool;
+    uint32_t most = p->desc.queue_depth ? (uint32_t)p->desc.queue_depth : w->depth, left;
+
+    if (w->phase != CFUTI_READY || w->kill_at || w->stopped) return 0;
+    if (p->live < p->max_workers && !p->retry_at) most = 1;     /* rather another worker */
+    if (!p->desc.max_tasks_per_child) return most;
+    left = (uint32_t)p->desc.max_tasks_per_child - w->tasks + cfuti_proc_load(w);
+    return most < left ? most : left;
+}
+
+/* Under lock: the worker with the fewest tasks that may have one more, or NULL. */
+static cfuti_proc *cfuti_procs_choose(cfuti_procs *p)
+{
+    cfuti_proc *best = NULL;
+
+    for (size_t i = 0; i < p->max_workers; i++) {
+        cfuti_proc *w = &p->procs[i];
+
+        if (cfuti_proc_load(w) >= cfuti_proc_depth(w)) continue;
+        if (!best || cfuti_proc_load(w) < cfuti_proc_load(best)) best = w;
+        if (!cfuti_proc_load(best)) break;
+    }
+    return best;
+}
+
+/* Under lock: the task at w's head is the one that runs, or is about to. */
+static void cfuti_proc_new_head(cfuti_proc *w)
+{
+    cfuti_entry *e = cfuti_proc_entry(w, w->head);
+
+    if (w->head == w->tail || !e->future) return;
+    w->began = cfuti_now();
+    e->progress = 0;
+    /* relaxed: for those who ask, and for who holds this lock */
+    cfuti_store_relaxed(&e->future->owner, (uintptr_t)&w->pool->runner | 1);
+}
+
+/* Under lock: gives f, which is in no queue, a slot of w; its entry, which is to
+   be filled, or NULL: no room in the bulk. */
+static cfuti_entry *cfuti_proc_reserve(cfuti_proc *w, cfut_future *f)
+{
+    cfuti_entry *e = cfuti_proc_entry(w, w->tail);
+    size_t size = cfuti_bulk_of(f), at = size ? cfuti_proc_take_bulk(w, size) : 0;
+
+    if (at == SIZE_MAX) return NULL;
+    e->future = f;
+    e->proc = w;
+    e->number = w->tail;
+    e->why = CFUTI_WHY_NOT;
+    e->bulk = at;
+    e->bulk_size = size;
+    cfuti_store_relaxed(&e->filling, 1u);               /* relaxed: under lock */
+    cfuti_add_relaxed(&w->users, 1u);                   /* relaxed: under lock */
+    cfuti_store_relaxed(&f->slot, (uintptr_t)e);
+    w->tail = (w->tail + 1) & CFUTI_NUMBERS;
+    w->tasks++;
+    w->pool->outstanding++;
+    if (e->number == w->head) cfuti_proc_new_head(w);
+    return e;
+}
+
+/* Without lock: writes the order. */
+static void cfuti_entry_fill(cfuti_entry *e, uint32_t code)
+{
+    cfuti_order *o = &e->proc->orders->slot[e->number % CFUTI_SLOTS];
+    const cfut_future *f = e->future;
+    size_t n = cfuti_items_of(e->future), in = n * f->task->in_size;
+
+    o->code = code;
+    cfuti_store_relaxed(&o->stop, 0u);                  /* relaxed: the word carries it */
+    o->count = n;
+    o->in_size = f->task->in_size;
+    o->out_size = f->task->out_size;
+    o->bulk = e->bulk;
+    o->in_null = !f->in;
+    o->out_null = !f->out;
+    o->in_bulk = in > CFUTI_INLINE_IN;
+    o->out_bulk = n > 1 || f->task->out_size > CFUTI_INLINE_OUT;
+    if (f->in && in) memcpy(o->in_bulk ? e->proc->bulk_in + e->bulk : o->in, f->in, in);
+}
+
+/* Without lock, with a slot reserved: fills it and lets the worker have it. */
+static void cfuti_entry_publish(cfuti_entry *e, uint32_t code)
+{
+    cfuti_proc *w = e->proc;
+    uint32_t number = e->number, before = (number - 1) & CFUTI_NUMBERS, seen;
+
+    cfuti_entry_fill(e, code);
+    cfuti_exchange_seq_cst(cfuti_proc_word(w, number), CFUTI_WORD(number, CFUTI_QUEUED));   /* H1 */
+    cfuti_store_release(&e->filling, 0u);       /* release: the order; to who takes it out */
+    cfuti_add_release(&w->orders->bell, 1u);    /* release: the word; to W2 */
+    seen = cfuti_load_seq_cst(cfuti_proc_word(w, before));                                  /* H2 */
+    if (seen != CFUTI_WORD(before, CFUTI_QUEUED) && seen != CFUTI_WORD(before, CFUTI_RUNNING))
+        cfuti_sys_wake_shared(&w->orders->bell, w->bell);
+    cfuti_add_release(&w->users, ~0u);          /* last touch; release: to cfuti_proc_settle */
+}
+
+/* Waits until nobody is in such a call; w gets no more tasks. */
+static void cfuti_proc_settle(cfuti_proc *w)
+{
+    unsigned round = 0;
+
+    while (cfuti_load_acquire(&w->users)) cfuti_backoff(&round);
+}
+
+/* Under lock: one more worker, if more is queued than will come. */
+static void cfuti_procs_grow(cfuti_procs *p)
+{
+    size_t i = 0;
+
+    if (p->queued <= p->starting || p->live == p->max_workers || p->broken || p->retry_at) return;
+    while (p->procs[i].phase != CFUTI_ABSENT) i++;
+    cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
+    cfuti_procs_call(p);
+}
+
+/* ---- submit and cancel ---- */
+
+/* Whether f can travel; CFUT_OK or a status. */
+static int cfuti_procs_check(const cfuti_procs *p, cfut_future *f)
+{
+    const cfut_task *task = f->task;
+    uint64_t most = p->common->layout.bulk / 4 / cfuti_items_of(f);
+
+    if ((!f->in && task->in_size) || (!f->out && task->out_size)) return CFUT_INVALID;
+    return task->in_size > most || task->out_size > most ? (int)CFUT_INVALID : (int)CFUT_OK;
+}
+
+/* Under lock: CFUT_OK, or why the pool takes nothing. *e: its slot, if it got one. */
+static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
+{
+    cfuti_proc *w = NULL;
+
+    if (p->broken) return CFUT_BROKEN;
+    if (p->closed) return CFUT_CLOSED;
+    if (!p->first) w = cfuti_procs_choose(p);
+    if (w) *e = cfuti_proc_reserve(w, f);
+    if (!*e) {
+        cfuti_procs_append(p, f);
+        cfuti_procs_grow(p);
+    } else if (f->u.before.limit) {
+        cfuti_procs_call(p);            /* it sleeps without regard to that */
+    }
+    return CFUT_OK;
+}
+
+static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
+{
+    cfuti_procs *p = cfuti_procs_of(ex);
+    cfuti_thread *t = cfuti_self();
+    cfuti_entry *e = NULL;
+    int status = cfuti_load_relaxed(&ex->status), code;     /* relaxed: looked at again */
+
+    if (status) return status;
+    if (t->parcel == f) f->state |= CFUTI_PARCEL;
+    status = cfuti_procs_check(p, f);
+    if (status) return status;
+    code = cfuti_procs_name(p, f->task->fn);
+    if (code < 0) return code;
+    f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit) & CFUTI_LIMIT;
+    cfuti_lock(&p->lock);
+    status = cfuti_procs_take(p, f, &e);
+    cfuti_unlock(&p->lock);
+    if (e) cfuti_entry_publish(e, (uint32_t)code);
+    t->woke = true;                     /* who waits for it need not spin */
+    return status;
+}
+
+/* Under lock: the worker is to be killed for the sake of e. */
+static void cfuti_entry_kill(cfuti_entry *e, int why)
+{
+    cfuti_proc *w = e->proc;
+    cfut_ns grace = w->pool->desc.kill_grace;
+
+    e->why = why;
+    w->kill_at = cfuti_deadline(grace);
+    w->signal = grace > 0 ? SIGTERM : SIGKILL;
+    cfuti_procs_call(w->pool);
+}
+
+/* Under lock: the worker that runs e's task is asked to stop, or killed. */
+static void cfuti_entry_stop(cfuti_entry *e)
+{
+    cfuti_proc *w = e->proc;
+
+    cfuti_store_relaxed(&w->orders->slot[e->number % CFUTI_SLOTS].stop, 1u);   /* relaxed: a flag */
+    if (w->pool->desc.kill_on_cancel && !w->kill_at) cfuti_entry_kill(e, CFUTI_WHY_CANCEL);
+}
+
+/* Under lock: takes e's task back from its worker, if that has not begun it. */
+static bool cfuti_entry_take(cfuti_entry *e)
+{
+    uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
+
+    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
+                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
+        return false;
+    e->future = NULL;
+    return true;
+}
+
+/* The entry of f, which is not filled any more, or NULL. The lock, which the
+   caller holds, is let go meanwhile. */
+static cfuti_entry *cfuti_procs_entry_of(cfuti_procs *p, const cfut_future *f)
+{
+    unsigned round = 0;
+
+    for (;;) {
+        uintptr_t slot = cfuti_load_relaxed(&f->slot);  /* relaxed: under lock */
+        cfuti_entry *e = (cfuti_entry *)slot;
+
+        if (slot == CFUTI_UNQUEUED || (slot & CFUTI_LISTED)) return NULL;
+        if (!cfuti_load_acquire(&e->filling)) return e; /* acquire: in has been read */
+        cfuti_unlock(&p->lock);
+        cfuti_backoff(&round);
+        cfuti_lock(&p->lock);
+    }
+}
+
+/* Under F, so that f stays pending: takes it out, or asks it to stop. */
+static bool cfuti_procs_cancel(cfut_executor *ex, cfut_future *f)
+{
+    cfuti_procs *p = cfuti_procs_of(ex);
+    cfuti_entry *e;
+    bool taken = false;
+
+    cfuti_lock(&p->lock);
+    e = cfuti_procs_entry_of(p, f);
+    if (!e && cfuti_load_relaxed(&f->slot) != CFUTI_UNQUEUED) {
+        cfuti_procs_remove(p, f);
+        taken = true;
+    } else if (e && e->future == f) {   /* else it is done, and its slot another's */
+        /* relaxed: written under lock; one at the head counts as running */
+        taken = !(cfuti_load_relaxed(&f->owner) & 1) && cfuti_entry_take(e);
+        if (!taken) cfuti_entry_stop(e);
+    }
+    if (taken && p->closed) cfuti_procs_call(p);        /* it may have been the last */
+    cfuti_unlock(&p->lock);
+    return taken;
+}
+
+/* ---- results ---- */
+
+static void cfuti_outcomes_add(cfuti_outcomes *o, cfut_future *f, uint32_t final, int status,
+                               const char *text)
+{
+    cfuti_outcome *one = &o->of[o->n++];
+
+    one->future = f;
+    one->final = final;
+    one->status = status;
+    one->has_text = text && *text;
+    if (!one->has_text) return;
+    memset(one->text, 0, sizeof one->text);
+    snprintf(one->text, sizeof one->text, "%s", text);
+}
+
+static void cfuti_outcomes_complete(cfuti_outcomes *o)
+{
+    while (o->at < o->n) {
+        cfuti_outcome *one = &o->of[o->at++];
+
+        cfuti_complete(one->future, one->final, one->status, one->has_text ? one->text : NULL);
+    }
+    o->n = o->at = 0;
+}
+
+/* The first done items of a chunk: results and statuses. */
+static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t done)
+{
+    const cfut_task *task = k->f.task;
+    const char *out = e->proc->bulk_out + e->bulk;
+    const int32_t *status =
+        (const int32_t *)(const void *)(out + cfuti_round_up(k->n * task->out_size, 64));
+
+    k->done = done;
+    if (task->out_size) memcpy(k->f.out, out, done * task->out_size);
+    for (size_t i = 0; i < done; i++) {
+        int code = status[i] == CFUT_TIMEOUT ? ETIMEDOUT : (int)status[i];
+
+        if (k->status) k->status[i] = code;
+        if (!code || k->failed < k->n) continue;
+        k->failed = i;
+        k->code = code;
+    }
+}
+
+/* Without lock: takes in what the slot of e, whose word says DONE, reports. That
+   is copied first, as its writer may write on. */
+static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
+{
+    cfuti_report r = e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    cfut_future *f = e->future;
+    cfuti_parcel *k = cfuti_parcel_of(f);
+    size_t size = f->task->out_size;
+
+    r.text[sizeof r.text - 1] = 0;
+    if (k) k->took = (cfut_ns)(r.took & INT64_MAX);
+    if (k && k->n > 1)
+        cfuti_parcel_collect(k, e, !r.status ? k->n : r.progress < k->n ? r.progress : k->n - 1);
+    else if (f->out && size)
+        memcpy(f->out, size > CFUTI_INLINE_OUT ? e->proc->bulk_out + e->bulk : r.out, size);
+    cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED,
+                       r.status == CFUT_TIMEOUT ? ETIMEDOUT : (int)r.status,
+                       r.status && r.has_text ? r.text : NULL);
+}
+
+/* Without lock: how many of n from head on are done; collects their results. *bad:
+   a word that no worker of ours would write. */
+static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
+                                   cfuti_outcomes *outcomes, bool *bad)
+{
+    uint32_t k = 0;
+
+    *bad = false;
+    for (; k < n; k++) {
+        uint32_t number = (head + k) & CFUTI_NUMBERS;
+        cfuti_entry *e = cfuti_proc_entry(w, number);
+        uint32_t word;
+
+        if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
+        word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
+        if (word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT)) continue;
+        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT)) {
+            *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
+                   word != CFUTI_WORD(number, CFUTI_RUNNING);
+            break;
+        }
+        cfuti_entry_collect(e, outcomes);
+    }
+    return k;
+}
+
+/* Under lock: the first k tasks of w are not in their slots any more. */
+static void cfuti_proc_retire(cfuti_proc *w, uint32_t k)
+{
+    if (!k) return;
+    for (; k; k--) {
+        cfuti_entry *e = cfuti_proc_entry(w, w->head);
+
+        cfuti_proc_give_bulk(w, e);
+        e->future = NULL;
+        w->head = (w->head + 1) & CFUTI_NUMBERS;
+        w->pool->outstanding--;
+    }
+    cfuti_proc_new_head(w);
+}
+
+/* Under lock, after n tasks were done: how many w may have. One that has run out
+   of them while more are queued wants more; of long ones few are enough. */
+static void cfuti_proc_adapt(cfuti_proc *w, uint32_t n, cfut_ns began)
+{
+    if (w->head == w->tail && w->pool->first && w->depth < CFUTI_SLOTS) w->depth *= 2;
+    else if (w->depth > 2 && (cfuti_now() - began) / n > CFUT_MS(1)) w->depth /= 2;
+}
+
+/* Manager: takes in what w has done; whether there was anything. */
+static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
+{
+    cfuti_procs *p = w->pool;
+    uint32_t head, n, k;
+    bool bad = false;
+    cfut_ns began;
+
+    cfuti_lock(&p->lock);
+    head = w->head;
+    n = cfuti_proc_load(w);
+    began = w->began;
+    cfuti_unlock(&p->lock);
+    if (!n) return false;
+    k = cfuti_proc_collect(w, head, n, outcomes, &bad);
+    if (!k && !bad) return false;
+    cfuti_lock(&p->lock);
+    cfuti_proc_retire(w, k);
+    if (k) {
+        p->idle_deaths = 0;
+        cfuti_proc_adapt(w, k, began);
+    }
+    if (bad && !w->stopped) {
+        w->stopped = true;
+        w->signal = SIGKILL;
+    }
+    cfuti_unlock(&p->lock);
+    return true;
+}
+
+/* ---- deaths ---- */
+
+static const char *cfuti_signal_name(int sig)
+{
+    static const struct { int sig; char name[8]; } names[] = {
+        { SIGSEGV, "SIGSEGV" }, { SIGABRT, "SIGABRT" }, { SIGBUS, "SIGBUS" }, { SIGFPE, "SIGFPE" },
+        { SIGILL, "SIGILL" }, { SIGKILL, "SIGKILL" }, { SIGTERM, "SIGTERM" },
+        { SIGTRAP, "SIGTRAP" }, { SIGXCPU, "SIGXCPU" }, { SIGXFSZ, "SIGXFSZ" },
+        { SIGPIPE, "SIGPIPE" }, { SIGSYS, "SIGSYS" }
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].sig == sig) return names[i].name;
+    return NULL;
+}
+
+/* What became of a worker, in 55 bytes. exited: as in cfuti_reports. */
+static void cfuti_death_text(char text[56], const cfuti_end *end, uint32_t exited)
+{
+    const char *name = WIFSIGNALED(end->status) ? cfuti_signal_name(WTERMSIG(end->status)) : NULL;
+    char how[24], all[128];
+
+    if (name) snprintf(how, sizeof how, "%s", name);
+    else if (WIFSIGNALED(end->status)) snprintf(how, sizeof how, "signal %d", WTERMSIG(end->status));
+    else if (exited) snprintf(how, sizeof how, "exit(%d)", (int)(exited - 1));
+    else snprintf(how, sizeof how, "_exit(%d)", WEXITSTATUS(end->status));
+    snprintf(all, sizeof all, "%s, pid %ld, %ld MiB, %ld.%02ld s CPU", how, (long)end->pid,
+             (long)(end->rss >> 20), (long)(end->cpu / 1000000000),
+             (long)(end->cpu / 10000000 % 100));
+    memcpy(text, all, 55);
+    text[55] = 0;
+}
+
+/* Under lock: the pool takes nothing more, and what is in it fails. */
+static void cfuti_procs_break(cfuti_procs *p, const char *reason)
+{
+    if (p->broken) return;
+    p->broken = true;
+    snprintf(p->reason, sizeof p->reason, "%s", reason);
+    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: submits look under the lock */
+    p->kill_all = SIGKILL;
+    cfuti_procs_call(p);
+}
+
+/* Under lock: whether the task of e, which died with its worker, is to run again. */
+static bool cfuti_entry_spared(const cfuti_entry *e)
+{
+    const cfuti_procs *p = e->proc->pool;
+    uint64_t *limit = &e->future->u.before.limit;
+
+    if (e->why || p->broken || p->kill_all) return false;
+    if (*limit >> 56 >= (uint64_t)p->desc.max_retries) return false;
+    *limit += (uint64_t)1 << 56;
+    return true;
+}
+
+/* Under lock: fails the task of e, which died with its worker. */
+static void cfuti_entry_fail(const cfuti_entry *e, cfuti_outcomes *outcomes, const char *text)
+{
+    const cfuti_procs *p = e->proc->pool;
+    cfut_future *f = e->future;
+
+    if (e->why == CFUTI_WHY_LIMIT)
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_TIME_LIMIT, text);
+    else if (e->why == CFUTI_WHY_CANCEL)
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, text);
+    else if (p->broken)
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    else
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_WORKER_DIED, text);
+}
+
+/* Under lock: the task of e was running when its worker died. */
+static void cfuti_entry_died(cfuti_entry *e, cfuti_outcomes *outcomes, const char *text)
+{
+    const cfuti_report *r = &e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    cfuti_parcel *k = cfuti_parcel_of(e->future);
+    size_t done = cfuti_load_acquire(&r->progress);     /* acquire: the items before */
+
+    if (cfuti_entry_spared(e)) {
+        cfuti_procs_prepend(e->proc->pool, e->future);
+        return;
+    }
+    if (k && k->n > 1) cfuti_parcel_collect(k, e, done < k->n ? done : k->n - 1);
+    cfuti_entry_fail(e, outcomes, text);
+}
+
+/* Under lock: empties w, which has ended: what had not begun goes back to the head
+   of the list, the others fail. Whether one was running. */
+static bool cfuti_proc_empty(cfuti_proc *w, cfuti_outcomes *outcomes, const char *text)
+{
+    uint32_t number = w->tail;
+    bool blamed = false;
+
+    while (number != w->head) {
+        cfuti_entry *e;
+
+        number = (number - 1) & CFUTI_NUMBERS;
+        e = cfuti_proc_entry(w, number);
+        if (!e->future) continue;
+        /* acquire: pairs with the worker's claim; it is gone */
+        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED)) {
+            cfuti_procs_prepend(w->pool, e->future);
+        } else {
+            blamed = true;
+            cfuti_entry_died(e, outcomes, text);
+        }
+    }
+    cfuti_proc_retire(w, cfuti_proc_load(w));
+    return blamed;
+}
+
+/* Under lock: w has ended; it may be started again. */
+static void cfuti_proc_reset(cfuti_proc *w)
+{
+    memset(w->orders, 0, sizeof *w->orders);
+    memset(w->reports, 0, sizeof *w->reports);
+    if (w->bell >= 0) close(w->bell);
+    w->bell = -1;
+    w->head = w->tail = w->tasks = 0;
+    w->depth = 2;
+    w->stopped = false;
+    w->signal = 0;
+    w->kill_at = 0;
+    w->pid = 0;
+    w->bulk_users = 0;
+    cfuti_proc_set(w, CFUTI_ABSENT);
+}
+
+/* Under lock: w died, though nobody had asked it to, and no task is to blame. */
+static void cfuti_procs_idle_death(cfuti_procs *p, const cfuti_proc *w, const char *text)
+{
+    char reason[56];
+
+    if (cfuti_load_acquire(&w->reports->phase) == CFUTI_INIT_FAILED) {
+        memcpy(reason, w->reports->text, sizeof reason);
+        reason[sizeof reason - 1] = 0;
+        if (!*reason)
+            snprintf(reason, sizeof reason, "the initializer failed with %d",
+                     (int)w->reports->init_status);
+        cfuti_procs_break(p, reason);
+    } else if (++p->idle_deaths >= CFUTI_IDLE_DEATHS) {
+        cfuti_procs_break(p, text);
+    }
+}
+
+/* Manager: w has ended. */
+static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes *outcomes)
+{
+    cfuti_procs *p = w->pool;
+    char text[56];
+    bool bad, blamed, expected;
+    uint32_t k;
+
+    cfuti_lock(&p->lock);
+    w->stopped = true;
+    cfuti_unlock(&p->lock);
+    cfuti_proc_settle(w);
+    cfuti_death_text(text, end, w->reports->exited);
+    k = cfuti_proc_collect(w, w->head, cfuti_proc_load(w), outcomes, &bad);
+    cfuti_lock(&p->lock);
+    cfuti_proc_retire(w, k);
+    if (k) p->idle_deaths = 0;
+    expected = w->phase == CFUTI_LEAVING || p->over || p->kill_all || w->kill_at;
+    if (p->desc.on_worker_death == CFUT_BREAK_POOL && !expected) cfuti_procs_break(p, text);
+    blamed = cfuti_proc_empty(w, outcomes, text);
+    if (!blamed && !expected) cfuti_procs_idle_death(p, w, text);
+    cfuti_proc_reset(w);
+    cfuti_procs_grow(p);
+    cfuti_unlock(&p->lock);
+}
+
+/* Fails what is queued, until nothing is. */
+static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const char *text)
+{
+    bool some = true;
+
+    while (some) {
+        cfut_future *f;
+        char copy[56];
+
+        cfuti_lock(&p->lock);
+        f = p->first;
+        if (f) cfuti_procs_remove(p, f);
+        cfuti_unlock(&p->lock);
+        some = f != NULL;
+        if (!some) break;
+        if (text) snprintf(copy, sizeof copy, "%s", text);
+        cfuti_complete(f, final, status, text ? copy : NULL);
+    }
+}
+
+/* ---- the manager ---- */
+
+/* Under lock: sends a message if the channel has room; else later. */
+static bool cfuti_procs_send(cfuti_procs *p, int32_t what, const cfuti_proc *w, int value)
+{
+    cfuti_message m;
+
+    memset(&m, 0, sizeof m);
+    m.what = what;
+    m.worker = w ? (int32_t)(w - p->procs) : 0;
+    m.value = value;
+    m.end.pid = w ? w->pid : 0;
+    return cfuti_sys_send(p->channel, &m, sizeof m, -1, false) > 0;
+}
+
+/* Under lock: what the helper is to do with w. false: the channel is full. */
+static bool cfuti_proc_serve(cfuti_proc *w)
+{
+    cfuti_procs *p = w->pool;
+
+    if (w->phase == CFUTI_WANTED) {
+        if (!cfuti_procs_send(p, CFUTI_START, w, 0)) return false;
+        cfuti_proc_set(w, CFUTI_STARTING);
+    }
+    if (p->kill_all && w->pid && !w->stopped) {
+        w->signal = p->kill_all;
+        w->stopped = true;
+    }
+    if (w->signal && w->pid) {
+        if (!cfuti_procs_send(p, CFUTI_SIGNAL, w, w->signal)) return false;
+        w->signal = 0;
+    }
+    return true;
+}
+
+/* Under lock: whether the task at w's head has run too long. When to look again. */
+static cfut_ns cfuti_proc_check_limit(cfuti_proc *w, cfut_ns now)
+{
+    cfuti_entry *e = cfuti_proc_entry(w, w->head);
+    cfut_ns limit;
+    uint32_t progress;
+
+    if (w->head == w->tail || !e->future || w->kill_at) return CFUT_FOREVER;
+    limit = (cfut_ns)(e->future->u.before.limit & CFUTI_LIMIT);
+    if (!limit) return CFUT_FOREVER;
+    /* relaxed: only compared */
+    progress = cfuti_load_relaxed(&w->reports->slot[e->number % CFUTI_SLOTS].progress);
+    if (now - w->began >= limit && progress != e->progress) w->began = now;     /* another item */
+    e->progress = progress;
+    if (now - w->began >= limit) cfuti_entry_kill(e, CFUTI_WHY_LIMIT);
+    return w->began + limit;
+}
+
+/* Under lock: the same for the whole of w. */
+static cfut_ns cfuti_proc_check_time(cfuti_proc *w, cfut_ns now)
+{
+    cfut_ns due = cfuti_proc_check_limit(w, now);
+
+    if (!w->kill_at || w->stopped) return due;
+    if (now < w->kill_at) return w->kill_at;
+    w->signal = SIGKILL;
+    w->stopped = true;
+    return CFUT_FOREVER;
+}
+
+/* Under lock: one that has run enough tasks, or holds too much, is to be replaced. */
+static void cfuti_proc_check_age(cfuti_proc *w)
+{
+    const cfut_process_pool_desc *d = &w->pool->desc;
+
+    if (w->phase != CFUTI_READY) return;
+    if ((d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
+        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
+        cfuti_proc_set(w, CFUTI_LEAVING);
+}
+
+static void cfuti_proc_let_leave(cfuti_proc *w)
+{
+    if (cfuti_load_relaxed(&w->orders->leave)) return;  /* relaxed: only written here */
+    cfuti_store_release(&w->orders->leave, 1u);
+    cfuti_add_release(&w->orders->bell, 1u);
+    cfuti_sys_wake_shared(&w->orders->bell, w->bell);
+}
+
+/* Under lock: looks after w. When to look again. */
+static cfut_ns cfuti_proc_care(cfuti_proc *w, cfut_ns now, bool *full)
+{
+    cfut_ns due;
+
+    if (w->phase == CFUTI_ABSENT) return CFUT_FOREVER;
+    /* acquire: pairs with the worker's; what it has set up. It may be seen before the
+       helper's word of it: then later */
+    if (w->phase == CFUTI_STARTING && w->pid &&
+        cfuti_load_acquire(&w->reports->phase) == CFUTI_READY_TO_RUN)
+        cfuti_proc_set(w, CFUTI_READY);
+    cfuti_proc_check_age(w);
+    due = cfuti_proc_check_time(w, now);
+    if (w->phase == CFUTI_LEAVING && w->head == w->tail) cfuti_proc_let_leave(w);
+    if (!cfuti_proc_serve(w)) *full = true;
+    return due;
+}
+
+/* Looks after all workers. When to look again. *full: or when the channel has room. */
+static cfut_ns cfuti_procs_care(cfuti_procs *p, bool *full)
+{
+    cfut_ns now = cfuti_now(), next = CFUT_FOREVER;
+
+    *full = false;
+    cfuti_lock(&p->lock);
+    if (p->retry_at && now >= p->retry_at) p->retry_at = 0;
+    if (p->retry_at) next = p->retry_at;
+    cfuti_procs_grow(p);
+    for (size_t i = 0; i < p->max_workers; i++) {
+        cfut_ns due = cfuti_proc_care(&p->procs[i], now, full);
+
+        if (due < next) next = due;
+    }
+    cfuti_unlock(&p->lock);
+    return next;
+}
+
+/* Under lock, with nothing in the list: if a worker is idle, half of what waits
+   behind the longest queue's task goes back to the list. */
+static void cfuti_procs_rebalance(cfuti_procs *p)
+{
+    cfuti_proc *from = NULL, *to = NULL;
+    uint32_t number;
+
+    for (size_t i = 0; i < p->max_workers; i++) {
+        cfuti_proc *w = &p->procs[i];
+
+        if (!cfuti_proc_load(w) && cfuti_proc_depth(w)) to = w;
+        if (cfuti_proc_load(w) > (from ? cfuti_proc_load(from) : 1)) from = w;
+    }
+    if (!to || !from) return;
+    number = from->tail;
+    for (uint32_t n = cfuti_proc_load(from) / 2; n; n--) {
+        cfuti_entry *e;
+        cfut_future *f;
+
+        number = (number - 1) & CFUTI_NUMBERS;
+        e = cfuti_proc_entry(from, number);
+        f = e->future;
+        /* acquire: in has been read */
+        if (f && !cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
+    }
+}
+
+/* Under lock: gives the first of the list a slot of some worker: its entry, or
+   NULL. */
+static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
+{
+    cfut_future *f;
+    cfuti_proc *w;
+    cfuti_entry *e;
+    int unused;
+
+    if (!p->first && p->outstanding > 1) cfuti_procs_rebalance(p);
+    f = p->first;
+    w = f && !p->broken ? cfuti_procs_choose(p) : NULL;
+    if (!w) return NULL;
+    *code = cfuti_procs_find(p, f->task->fn, &unused);
+    cfuti_procs_remove(p, f);
+    e = cfuti_proc_reserve(w, f);
+    if (!e) cfuti_procs_prepend(p, f);
+    return e;
+}
+
+/* Gives queued tasks to workers that may have more; whether any. */
+static bool cfuti_procs_dispatch(cfuti_procs *p)
+{
+    for (bool some = false;; some = true) {
+        cfuti_entry *e;
+        int code = 0;
+
+        cfuti_lock(&p->lock);
+        e = cfuti_procs_place(p, &code);
+        cfuti_unlock(&p->lock);
+        if (!e) return some;
+        cfuti_entry_publish(e, (uint32_t)code);
+    }
+}
+
+/* A worker could not be started. With others alive the pool goes on with them. */
+static void cfuti_proc_not_started(cfuti_proc *w)
+{
+    cfuti_procs *p = w->pool;
+    bool alone;
+
+    cfuti_lock(&p->lock);
+    cfuti_proc_reset(w);
+    alone = p->live == 0;
+    p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
+    cfuti_unlock(&p->lock);
+    if (alone) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS, NULL);
+}
+
+static void cfuti_procs_obey(cfuti_procs *p, const cfuti_message *m, int fd,
+                             cfuti_outcomes *outcomes)
+{
+    cfuti_proc *w = &p->procs[(size_t)m->worker % p->max_workers];
+
+    if (m->what == CFUTI_STARTED) {
+        cfuti_lock(&p->lock);
+        w->pid = m->value;
+        w->bell = fd;
+        cfuti_sys_wake_shared(&w->orders->bell, fd);    /* it may have been told to leave */
+        cfuti_unlock(&p->lock);
+        return;
+    }
+    if (fd >= 0) close(fd);
+    if (m->what == CFUTI_NOT_STARTED) cfuti_proc_not_started(w);
+    if (m->what == CFUTI_DIED) cfuti_proc_died(w, &m->end, outcomes);
+}
+
+/* Messages of the helper; false: it is gone. */
+static bool cfuti_procs_hear(cfuti_procs *p, cfuti_outcomes *outcomes)
+{
+    cfuti_message m;
+    int fd, got;
+
+    while ((got = cfuti_sys_receive(p->channel, &m, sizeof m, &fd)) > 0) {
+        cfuti_procs_obey(p, &m, fd, outcomes);
+        cfuti_outcomes_complete(outcomes);
+    }
+    return got == 0;
+}
+
+/* Takes in results, hands out tasks, looks after the workers. Whether there was
+   anything. *next, *full: as above. */
+static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *next, bool *full)
+{
+    bool some = false;
+
+    for (size_t i = 0; i < p->max_workers; i++) {
+        if (!cfuti_proc_look(&p->procs[i], outcomes)) continue;
+        cfuti_procs_dispatch(p);        /* the worker first */
+        cfuti_outcomes_complete(outcomes);
+        some = true;
+    }
+    *next = cfuti_procs_care(p, full);
+    if (cfuti_procs_dispatch(p)) some = true;
+    if (p->broken) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    return some;
+}
+
+/* M2: whether a worker has something to say. */
+static bool cfuti_procs_any_word(cfuti_procs *p)
+{
+    bool any = false;
+
+    cfuti_lock(&p->lock);
+    for (size_t i = 0; i < p->max_workers && !any; i++) {
+        cfuti_proc *w = &p->procs[i];
+
+        if (w->phase == CFUTI_STARTING && w->pid)
+            any = cfuti_load_seq_cst(&w->reports->phase) != CFUTI_NOT_READY;
+        else if (w->head != w->tail && !w->stopped)
+            any = (cfuti_load_seq_cst(cfuti_proc_word(w, w->head)) & 7) >= CFUTI_DONE_SLOT;
+    }
+    cfuti_unlock(&p->lock);
+    return any;
+}
+
+/* Sleeps until a worker, the helper or a submit has something, or until next. */
+static void cfuti_procs_sleep(cfuti_procs *p, cfut_ns next, bool full)
+{
+    cfuti_add_seq_cst(&p->common->asleep, 1u);          /* M1: odd */
+    if (!cfuti_procs_any_word(p)) {
+        cfuti_unlock(&p->gate);
+        cfuti_sys_poll(p->bell[0], p->channel, full, next);
+        cfuti_lock(&p->gate);
+    }
+    cfuti_add_seq_cst(&p->common->asleep, 1u);
+    cfuti_lock(&p->lock);
+    cfuti_sys_hush(p->bell[0]);
+    p->rung = false;                    /* under lock: who rings later rings again */
+    cfuti_unlock(&p->lock);
+}
+
+/* Whether nothing is to be done, ever. Then the workers are told to leave. */
+static bool cfuti_procs_check_over(cfuti_procs *p)
+{
+    cfuti_lock(&p->lock);
+    if (p->closed && !p->first && !p->outstanding && !p->failing) p->over = true;
+    for (size_t i = 0; i < p->max_workers && p->over; i++)
+        if (p->procs[i].phase != CFUTI_ABSENT) cfuti_proc_let_leave(&p->procs[i]);
+    cfuti_unlock(&p->lock);
+    return p->over;
+}
+
+/* Under lock: once, when all is over: tells the helper to leave after the workers.
+   false: the channel is full. */
+static bool cfuti_procs_quit(cfuti_procs *p, bool *told)
+{
+    bool sent;
+
+    if (*told) return true;
+    cfuti_lock(&p->lock);
+    sent = cfuti_procs_send(p, CFUTI_QUIT, NULL, 0);
+    cfuti_unlock(&p->lock);
+    *told = sent;
+    return sent;
+}
+
+/* The helper has ended though nobody told it to: so have the workers, or will. */
+static void cfuti_procs_helper_died(cfuti_procs *p, cfuti_outcomes *outcomes)
+{
+    cfuti_end end;
+
+    cfuti_lock(&p->lock);
+    cfuti_procs_break(p, "the pool's helper process has ended");
+    cfuti_unlock(&p->lock);
+    memset(&end, 0, sizeof end);
+    for (size_t i = 0; i < p->max_workers; i++) {
+        cfuti_proc *w = &p->procs[i];
+
+        if (w->phase == CFUTI_ABSENT) continue;
+        if (w->pid) kill(w->pid, SIGKILL);
+        cfuti_proc_died(w, &end, outcomes);
+        cfuti_outcomes_complete(outcomes);
+    }
+    cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+}
+
+/* The gate is open for who is to fork. */
+static void cfuti_procs_let_pass(cfuti_procs *p)
+{
+    unsigned round = 0;
+
+    if (!cfuti_load_acquire(&p->pause)) return;
+    cfuti_unlock(&p->gate);
+    while (cfuti_load_acquire(&p->pause)) cfuti_backoff(&round);
+    cfuti_lock(&p->gate);
+}
+
+/* Until all is over and the helper gone. */
+static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
+{
+    bool full, told = false;
+    cfut_ns next;
+
+    cfuti_outcomes_complete(outcomes);  /* what a lost thread has left */
+    while (cfuti_procs_hear(p, outcomes)) {
+        cfuti_procs_let_pass(p);
+        if (cfuti_procs_look(p, outcomes, &next, &full)) continue;
+        if (cfuti_procs_check_over(p) && !cfuti_procs_quit(p, &told)) full = true;
+        cfuti_procs_sleep(p, next, full);
+    }
+    if (told) return;
+    cfuti_procs_helper_died(p, outcomes);
+    while (!cfuti_procs_check_over(p)) {
+        cfuti_unlock(&p->gate);
+        cfuti_sys_poll(p->bell[0], -1, false, CFUT_FOREVER);
+        cfuti_lock(&p->gate);
+        cfuti_lock(&p->lock);
+        cfuti_sys_hush(p->bell[0]);
+        p->rung = false;
+        cfuti_unlock(&p->lock);
+    }
+}
+
+static void cfuti_procs_reap(cfuti_procs *p, bool by_manager);
+
+/* The last thing that the manager does. */
+static void cfuti_procs_leave(cfuti_procs *p)
+{
+    bool mine;
+
+    for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_settle(&p->procs[i]);
+    if (p->helper > 0) cfuti_sys_await(p->helper);
+    cfuti_unlock(&p->gate);
+    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_lock(&p->lock);
+    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_procs_wait */
+    cfuti_wake_word(&p->ended);
+    mine = p->detached && !p->reaping;
+    if (mine) p->reaping = true;
+    cfuti_unlock(&p->lock);                     /* last touch, but for the reaper */
+    if (mine) cfuti_procs_reap(p, true);
+}
+
+static void cfuti_procs_thread(cfuti_procs *p)
+{
+    static const char name[] = "cfut-processes";
+    cfuti_thread *t = cfuti_self();
+
+    t->managing = p;
+    cfuti_thread_self(&p->thread);
+    cfuti_store_release(&p->manager, t);        /* release: to the walk in >>graph */
+    cfuti_thread_name(name);
+    cfuti_lock(&p->gate);
+    cfuti_procs_manage(p, &p->outcomes);
+    cfuti_procs_leave(p);
+}
+
+/* A callback has ended the manager's thread: another one goes on. */
+static void cfuti_procs_thread_lost(cfuti_procs *p)
+{
+    cfuti_os_thread fresh;
+
+    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_unlock(&p->gate);
+    cfuti_thread_detach(p->thread);
+    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) return;
+    cfuti_lock(&p->lock);
+    cfuti_procs_break(p, "the pool's thread ended, and no other could start");
+    cfuti_unlock(&p->lock);
+    cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+}
+
+/* ---- close and shutdown ---- */
+
+static bool cfuti_procs_holds_up(const cfuti_procs *p, const cfuti_thread *t)
+{
+    const cfuti_failing *failing = t->failing;
+
+    while (failing && failing->pool != (const void *)p) failing = failing->outer;
+    return failing || t->managing == p;
+}
+
+/* Under lock: cancels what waits with the workers. */
+static void cfuti_procs_take_back(cfuti_procs *p)
+{
+    for (size_t i = 0; i < p->max_workers; i++) {
+        cfuti_proc *w = &p->procs[i];
+
+        for (uint32_t number = w->tail; number != w->head; ) {
+            cfuti_entry *e;
+            cfut_future *f;
+
+            number = (number - 1) & CFUTI_NUMBERS;
+            e = cfuti_proc_entry(w, number);
+            f = e->future;
+            if (!f || (cfuti_load_relaxed(&f->owner) & 1)) continue;    /* relaxed: under lock */
+            /* acquire: in has been read; later ones are left to run */
+            if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
+        }
+    }
+}
+
+/* Cancels what is queued; its callbacks run here, and must not wait for the end of
+   the pool, which waits for us. */
+static void cfuti_procs_cancel_queued(cfuti_procs *p)
+{
+    cfuti_thread *t = cfuti_self();
+    cfuti_failing here = { p, t->failing };
+
+    cfuti_lock(&p->lock);
+    p->failing++;
+    cfuti_procs_take_back(p);
+    cfuti_unlock(&p->lock);
+    t->failing = &here;
+    cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
+    t->failing = here.outer;
+    cfuti_lock(&p->lock);
+    p->failing--;
+    cfuti_procs_call(p);
+    cfuti_unlock(&p->lock);
+}
+
+/* Under lock: whether the pool lives. Closes it. sig: for all workers, or 0. */
+static bool cfuti_procs_begin_close(cfuti_procs *p, int sig)
+{
+    if (cfuti_load_relaxed(&p->ended)) return false;    /* relaxed: under lock */
+    p->closed = true;
+    if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
+    if (sig && !p->kill_all) p->kill_all = sig;
+    cfuti_procs_call(p);
+    return true;
+}
+
+static void cfuti_procs_close_as(cfuti_procs *p, int how, int sig)
+{
+    bool cancel = (how & CFUT_CANCEL_PENDING) != 0, alive;
+
+    if (cfuti_procs_forked(p)) return;
+    cfuti_lock(&p->lock);
+    alive = cfuti_procs_begin_close(p, sig);
+    if (alive && cancel) p->failing++;  /* until the last touch below */
+    cfuti_unlock(&p->lock);
+    if (!alive || !cancel) return;
+    cfuti_procs_cancel_queued(p);
+    cfuti_lock(&p->lock);
+    p->failing--;
+    cfuti_procs_call(p);
+    cfuti_unlock(&p->lock);
+}
+
+static void cfuti_procs_close(cfut_executor *ex, int how)
+{
+    cfuti_procs_close_as(cfuti_procs_of(ex), how, 0);
+}
+
+static void cfuti_procs_close_fds(cfuti_procs *p)
+{
+    if (p->channel >= 0) close(p->channel);
+    if (p->file >= 0) close(p->file);
+    if (p->bell[0] >= 0) close(p->bell[0]);
+    if (p->bell[1] >= 0 && p->bell[1] != p->bell[0]) close(p->bell[1]);
+    p->channel = p->file = p->bell[0] = p->bell[1] = -1;
+}
+
+/* What the pool has besides its handle. */
+static void cfuti_procs_free(cfuti_procs *p)
+{
+    for (size_t i = 0; p->procs && i < p->max_workers; i++) {
+        cfuti_proc *w = &p->procs[i];
+
+        cfuti_sys_unmap(w->orders, (size_t)p->common->layout.part);
+        cfuti_sys_unmap(w->reports, (size_t)p->common->layout.part);
+        cfuti_sys_unmap(w->bulk_in, w->mapped);
+        cfuti_sys_unmap(w->bulk_out, w->mapped);
+        if (w->bell >= 0) close(w->bell);
+    }
+    if (p->common) cfuti_sys_unmap(p->common, (size_t)p->common->layout.common);
+    CFUT_FREE(p->procs);
+    p->procs = NULL;
+    p->common = NULL;
+}
+
+/* Under the registry's lock. */
+static void cfuti_procs_unregister(cfuti_procs *p)
+{
+    if (p->prev) p->prev->next = p->next;
+    else cfuti_procs_registry = p->next;
+    if (p->next) p->next->prev = p->prev;
+    cfuti_procs_close_fds(p);
+}
+
+/* The manager has left. Frees all but the handle, which goes to the graveyard. */
+static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
+{
+    cfuti_procs *oldest = NULL;
+
+    if (by_manager) cfuti_thread_detach(p->thread);
+    else cfuti_thread_join(p->thread);
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_unregister(p);
+    cfuti_procs_free(p);
+    p->next = NULL;
+    if (cfuti_procs_graves_last) cfuti_procs_graves_last->next = p;
+    else cfuti_procs_graves_first = p;
+    cfuti_procs_graves_last = p;
+    if (++cfuti_procs_graves > CFUTI_GRAVES) {
+        oldest = cfuti_procs_graves_first;
+        cfuti_procs_graves_first = oldest->next;
+        cfuti_procs_graves--;
+    }
+    cfuti_store_release(&p->ended, 2u);         /* release: to cfuti_ended_wait */
+    cfuti_unlock(&cfuti_registry_lock);
+    cfuti_wake_word(&p->ended);
+    CFUT_FREE(oldest);
+}
+
+static int cfuti_procs_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
+{
+    cfuti_procs *p = cfuti_procs_of(ex);
+    cfut_ns deadline = cfuti_deadline(timeout);
+    bool detach = (how & CFUT_DETACH) != 0, mine;
+
+    if (cfuti_procs_forked(p)) return CFUT_FORKED;
+    if (cfuti_procs_holds_up(p, cfuti_self()) && !detach) return CFUT_DEADLOCK;
+    if (detach) {
+        cfuti_lock(&p->lock);
+        p->detached = true;
+        cfuti_unlock(&p->lock);
+    }
+    cfuti_procs_close(ex, how);
+    if (!detach && !cfuti_ended_wait(&p->ended, 1, deadline)) return CFUT_TIMEOUT;
+    cfuti_lock(&p->lock);
+    mine = cfuti_load_relaxed(&p->ended) == 1 && !p->reaping;
+    if (mine) p->reaping = true;
+    cfuti_unlock(&p->lock);
+    if (mine) cfuti_procs_reap(p, false);
+    else if (!detach && !cfuti_ended_wait(&p->ended, 2, deadline)) return CFUT_TIMEOUT;
+    return CFUT_OK;
+}
+
+static size_t cfuti_procs_max_workers(const cfut_executor *ex)
+{
+    return cfuti_procs_of(ex)->max_workers;
+}
+
+static size_t cfuti_procs_workers(const cfut_executor *ex)
+{
+    cfuti_procs *p = cfuti_procs_of(ex);
+    size_t n;
+
+    if (cfuti_procs_forked(p)) return 0;
+    cfuti_lock(&p->lock);
+    n = p->live;
+    cfuti_unlock(&p->lock);
+    return n;
+}
+
+static const cfut_executor_ops cfuti_procs_ops = {
+    "ProcessPoolExecutor", cfuti_procs_submit, cfuti_procs_cancel, cfuti_procs_close,
+    cfuti_procs_shutdown, cfuti_procs_max_workers, cfuti_procs_workers
+};
+
+/* ---- creation ---- */
+
+/* The fork of a helper in a program with threads would copy locks that others
+   hold. Only managers may be there: while their gates are taken they are asleep. */
+
+static bool cfuti_try_lock(uint32_t *lock)
+{
+    return cfuti_exchange_acquire(lock, 1u) == 0;
+}
+
+/* Under the registry's lock: takes the gates of all managers; false: not all were to
+   be had, and none is taken. *n: how many there are. */
+static bool cfuti_procs_halt(int *n)
+{
+    cfuti_procs *q = cfuti_procs_registry, *back;
+
+    for (*n = 0; q; q = q->next) {
+        if (!cfuti_load_acquire(&q->manager)) continue;
+        cfuti_store_release(&q->pause, 1u);
+        if (!cfuti_try_lock(&q->gate)) break;
+        ++*n;
+    }
+    for (back = cfuti_procs_registry; q && back != q; back = back->next)
+        if (cfuti_load_relaxed(&back->pause)) cfuti_unlock(&back->gate);
+    return !q;
+}
+
+static void cfuti_procs_resume(void)
+{
+    cfuti_lock(&cfuti_registry_lock);
+    for (cfuti_procs *q = cfuti_procs_registry; q; q = q->next)
+        if (cfuti_exchange_acquire(&q->pause, 0u)) cfuti_unlock(&q->gate);
+    cfuti_unlock(&cfuti_registry_lock);
+}
+
+/* Whether the caller may fork now; then the managers stand still. It waits for
+   callbacks that they are in, without a lock, as those may make pools, too. */
+static bool cfuti_procs_may_fork(void)
+{
+    unsigned round = 0;
+    int managers, threads;
+
+    if (cfuti_self()->managing) return false;
+    cfuti_lock(&cfuti_registry_lock);
+    while (!cfuti_procs_halt(&managers)) {
+        cfuti_unlock(&cfuti_registry_lock);
+        cfuti_backoff(&round);
+        cfuti_lock(&cfuti_registry_lock);
+    }
+    cfuti_unlock(&cfuti_registry_lock);
+    threads = cfuti_threads();
+    if (threads == 0 || threads == 1 + managers) return true;
+    cfuti_procs_resume();
+    return false;
+}
+
+/* fds: as they are called in the host, where a fork closes those of all pools in the
+   child: so the helper gets copies. */
+static pid_t cfuti_procs_fork_helper(const int fds[3])
+{
+    int copies[3];
+    pid_t pid;
+
+    fflush(NULL);                       /* else the helper's copies would be written, too */
+    if (!cfuti_procs_may_fork()) return -2;
+    for (int i = 0; i < 3; i++) copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+    pid = copies[0] < 0 || copies[1] < 0 || copies[2] < 0 ? -1 : cfuti_fork_helper();
+    if (pid == 0) {
+        cfuti_sys_only(copies);
+        cfuti_helper_main();
+    }
+    for (int i = 0; i < 3; i++)
+        if (copies[i] >= 0) close(copies[i]);
+    cfuti_procs_resume();
+    return pid;
+}
+
+/* Waits for the helper's first message. */
+static bool cfuti_procs_greeted(int channel)
+{
+    cfut_ns deadline = cfuti_deadline(CFUT_SEC(30));
+    cfuti_message m;
+    int fd, got = 0;
+
+    while (got == 0 && !cfuti_expired(deadline)) {
+        cfuti_sys_poll(channel, -1, false, deadline);
+        got = cfuti_sys_receive(channel, &m, sizeof m, &fd);
+    }
+    return got > 0 && m.what == CFUTI_HELLO;
+}
+
+/* 0, or why no helper runs. */
+static int cfuti_procs_start_helper(cfuti_procs *p, bool exec)
+{
+    int ends[2], fds[3];
+    bool open;
+
+    cfuti_lock(&cfuti_registry_lock);   /* no fork in between, which would copy them */
+    open = cfuti_channel(ends);
+    if (open) p->channel = ends[0];
+    cfuti_unlock(&cfuti_registry_lock);
+    if (!open) return CFUT_NO_MEMORY;
+    fds[0] = ends[1];
+    fds[1] = p->file;
+    fds[2] = p->bell[1];
+    p->helper = exec ? cfuti_spawn(fds) : cfuti_procs_fork_helper(fds);
+    close(ends[1]);
+    if (p->helper == -2) return CFUTI_THREADS_RUN;
+    if (p->helper < 0) return CFUTI_NO_HELPER;
+    if (cfuti_procs_greeted(p->channel)) return CFUT_OK;
+    kill(p->helper, SIGKILL);
+    cfuti_sys_await(p->helper);
+    return CFUTI_NO_HELPER;
+}
+
+/* The descriptor of a function, by its name; -1: none. Below -1: a status. */
+static int cfuti_procs_name_hook(cfuti_procs *p, void (*fn)(void))
+{
+    return fn ? cfuti_procs_name(p, (cfut_fn)fn) : -1;
+}
+
+static int cfuti_procs_name_hooks(cfuti_procs *p)
+{
+    cfuti_common *c = p->common;
+
+    if (!cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &c->self)) return CFUT_UNSUPPORTED;
+    c->initializer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.initializer);
+    c->finalizer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.finalizer);
+    return c->initializer < -1 || c->finalizer < -1 ? (int)CFUT_INVALID : (int)CFUT_OK;
+}
+
+/* The sizes of all parts. A worker's bulk is a hole in the file until it is used;
+   where files may not be large, it is small. */
+static void cfuti_procs_measure(const cfuti_procs *p, cfuti_layout *l)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), part = sizeof(cfuti_orders);
+    bool wide = sizeof(off_t) > 4 && sizeof(size_t) > 4;
+
+    if (part < sizeof(cfuti_reports)) part = sizeof(cfuti_reports);
+    l->common = cfuti_round_up(cfuti_size(1, p->desc.init_size, sizeof(cfuti_common)), page);
+    l->part = cfuti_round_up(part, page);
+    l->bulk = wide ? (uint64_t)1 << 35 : (1u << 29) / p->max_workers;
+    while (l->bulk > 1 << 20 && !cfuti_sys_file_allowed(cfuti_part_at(l, p->max_workers)))
+        l->bulk /= 2;
+    l->bulk -= l->bulk % page;
+}
+
+/* Maps all parts but the bulks. */
+static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
+{
+    cfuti_common *c = (cfuti_common *)cfuti_map(p->file, 0, (size_t)l->common, true);
+
+    if (!c) return false;
+    p->common = c;
+    c->magic = CFUTI_PROCESS_MAGIC;
+    c->version = CFUT_VERSION;
+    c->workers = (uint32_t)p->max_workers;
+    c->layout = *l;
+    c->desc = p->desc;
+    if (p->desc.init_size) memcpy(c + 1, p->desc.init_arg, p->desc.init_size);
+    for (size_t i = 0; i < p->max_workers; i++) {
+        cfuti_proc *w = &p->procs[i];
+        uint64_t at = cfuti_part_at(l, i);
+
+        w->orders = (cfuti_orders *)cfuti_map(p->file, at, (size_t)l->part, true);
+        w->reports = (cfuti_reports *)cfuti_map(p->file, at + l->part, (size_t)l->part, true);
+        if (!w->orders || !w->reports) return false;
+    }
+    return true;
+}
+
+/* A status. Under the registry's lock, so that no fork comes in between, which
+   would copy descriptors unseen. */
+static int cfuti_procs_open(cfuti_procs *p)
+{
+    cfuti_layout layout;
+    bool open;
+
+    p->procs = (cfuti_proc *)cfuti_alloc(cfuti_size(p->max_workers, sizeof *p->procs, 0));
+    if (!p->procs) return CFUT_NO_MEMORY;
+    for (size_t i = 0; i < p->max_workers; i++) {
+        p->procs[i].pool = p;
+        p->procs[i].bell = -1;
+        p->procs[i].depth = 2;
+    }
+    cfuti_procs_measure(p, &layout);
+    cfuti_lock(&cfuti_registry_lock);
+    p->file = cfuti_file(cfuti_part_at(&layout, p->max_workers));
+    open = p->file >= 0 && cfuti_bell(p->bell);
+    cfuti_unlock(&cfuti_registry_lock);
+    return open && cfuti_procs_map(p, &layout) ? (int)CFUT_OK : (int)CFUT_NO_MEMORY;
+}
+
+/* Everything behind the handle. Returns a status, or one of those above. */
+static int cfuti_procs_build(cfuti_procs *p, bool exec)
+{
+    int status = cfuti_procs_open(p);
+    cfuti_os_thread t;
+
+    if (!status) status = cfuti_procs_name_hooks(p);
+    if (!status) status = cfuti_procs_start_helper(p, exec);
+    if (status) return status;
+    if (cfuti_thread_start(&t, 0, (char *)p + 1)) return CFUT_OK;
+    close(p->channel);                  /* the helper leaves then */
+    p->channel = -1;
+    cfuti_sys_await(p->helper);
+    return CFUTI_NO_HELPER;
+}
+
+/* In the registry from the start, so that a fork closes its descriptors. */
+static int cfuti_procs_register(cfuti_procs *p)
+{
+    bool exiting;
+
+    cfuti_hooks();
+    cfuti_lock(&cfuti_registry_lock);
+    exiting = cfuti_exiting;
+    if (!exiting) {
+        p->next = cfuti_procs_registry;
+        if (p->next) p->next->prev = p;
+        cfuti_procs_registry = p;
+    }
+    cfuti_unlock(&cfuti_registry_lock);
+    return exiting ? (int)CFUT_CLOSED : (int)CFUT_OK;
+}
+
+static cfuti_procs *cfuti_procs_new(const cfut_process_pool_desc *desc, size_t workers)
+{
+    cfuti_procs *p = (cfuti_procs *)cfuti_alloc(sizeof *p);
+
+    if (!p) return NULL;
+    p->base.ops = &cfuti_procs_ops;
+    p->desc = *desc;
+    p->max_workers = workers;
+    p->exit = CFUT_EXIT_ABANDON;        /* until it works */
+    p->channel = p->file = p->bell[0] = p->bell[1] = -1;
+    p->runner.procs = p;
+    return p;
+}
+
+/* A status, and the pool. */
+static int cfuti_procs_create(cfuti_procs **pool, const cfut_process_pool_desc *desc,
+                              size_t workers, bool exec)
+{
+    cfuti_procs *p = cfuti_procs_new(desc, workers);
+    int status = p ? cfuti_procs_register(p) : (int)CFUT_NO_MEMORY;
+
+    if (status) {
+        CFUT_FREE(p);
+        return status;
+    }
+    status = cfuti_procs_build(p, exec);
+    cfuti_lock(&cfuti_registry_lock);
+    p->exit = desc->exit;
+    if (status) {
+        cfuti_procs_unregister(p);
+        cfuti_procs_free(p);
+        CFUT_FREE(p);
+    }
+    cfuti_unlock(&cfuti_registry_lock);
+    *pool = p;
+    return status;
+}
+
+/* ---- exit and fork ---- */
+
+/* The next live pool to drain, or NULL. Each is drained once. */
+static cfuti_procs *cfuti_procs_to_drain(void)
+{
+    cfuti_procs *p;
+
+    cfuti_lock(&cfuti_registry_lock);
+    for (p = cfuti_procs_registry; p && p->exit != CFUT_EXIT_DRAIN; ) p = p->next;
+    if (p) p->exit = CFUT_EXIT_ABANDON;
+    cfuti_unlock(&cfuti_registry_lock);
+    return p;
+}
+
+static void cfuti_procs_at_exit(void)
+{
+    cfuti_procs *p;
+
+    while ((p = cfuti_procs_to_drain()) != NULL)
+        cfuti_procs_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
+}
+
+static void cfuti_procs_fork_child(void)
+{
+    cfuti_self()->managing = NULL;
+    for (cfuti_procs *p = cfuti_procs_registry; p; p = p->next) {
+        cfuti_store_relaxed(&p->base.status, CFUT_FORKED);
+        cfuti_procs_close_fds(p);
+    }
+}
+
+#else
+
+static const cfut_executor_ops cfuti_procs_ops = {
+    "ProcessPoolExecutor", NULL, NULL, NULL, NULL, NULL, NULL
+};
+
+#endif /* CFUTI_PROCESS */
 
 /*=========================================================================
     >>graph   who waits for whom: deadlock detection
@@ -4356,12 +7612,39 @@ static void cfuti_fork_child(void)
 static bool cfuti_graph_reach(cfuti_thread *self, cfuti_thread *t, uint32_t epoch,
                               cfuti_thread **list)
 {
+    if (!t) return false;
     if (t == self || t->visited == epoch) return true;
     if (!t->waiting) return false;
     t->visited = epoch;
     t->next = *list;
     *list = t;
     return true;
+}
+
+/* A process pool's tasks end by its manager, which must go on; NULL if it is just
+   starting. */
+static cfuti_thread *cfuti_graph_manager(struct cfuti_procs *p)
+{
+#if CFUTI_PROCESS
+    return cfuti_load_acquire(&p->manager);     /* acquire: from its start */
+#else
+    (void)p;
+    return NULL;
+#endif
+}
+
+/* The thread that runs a future with this owner. */
+static cfuti_thread *cfuti_graph_thread(uintptr_t owner)
+{
+    cfuti_thread *t = (cfuti_thread *)(owner - 1);
+
+    return t->procs ? cfuti_graph_manager(t->procs) : t;
+}
+
+/* The process pool that this executor is, or NULL. */
+static struct cfuti_procs *cfuti_graph_procs(uintptr_t owner)
+{
+    return ((cfut_executor *)owner)->ops == &cfuti_procs_ops ? (struct cfuti_procs *)owner : NULL;
 }
 
 /* All workers of a pool in which something is queued. While somebody fails its
@@ -4412,7 +7695,10 @@ static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f, cfuti_thread *
         bool stuck = false;
 
         if (owner & 1)
-            stuck = cfuti_graph_reach(self, (cfuti_thread *)(owner - 1), epoch, &list);
+            stuck = cfuti_graph_reach(self, cfuti_graph_thread(owner), epoch, &list);
+        else if (owner && !(owner & 2) && cfuti_graph_procs(owner))
+            stuck = cfuti_graph_reach(self, cfuti_graph_manager(cfuti_graph_procs(owner)), epoch,
+                                      &list);
         else if (owner && !(owner & 2) && ((cfut_executor *)owner)->ops == &cfuti_pool_ops)
             stuck = cfuti_graph_is_queued(f, busy) &&
                     cfuti_graph_reach_pool(self, (cfuti_pool *)owner, epoch, &list);
@@ -4435,7 +7721,8 @@ static cfuti_thread *cfuti_graph_runner(uintptr_t owner)
     cfuti_pool *p = (cfuti_pool *)owner;
     cfuti_thread *t = NULL;
 
-    if (owner & 1) return (cfuti_thread *)(owner - 1);
+    if (owner & 1) return cfuti_graph_thread(owner);
+    if (cfuti_graph_procs(owner)) return cfuti_graph_manager(cfuti_graph_procs(owner));
     for (size_t i = 0; i < p->high && !t; i++)
         t = cfuti_load_acquire(&p->workers[i].record);  /* acquire: from its start */
     return t;
@@ -4465,12 +7752,6 @@ static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
     }
     frame->code = CFUT_DEADLOCK;
 }
-
-/*=========================================================================
-    >>process   process pool (not built yet)
-=========================================================================*/
-
-static const char cfuti_process_text[] = "process pools are not built into this version";
 
 /*=========================================================================
     >>executor   what all executors share; inline and failed ones
@@ -4505,19 +7786,42 @@ static const cfut_executor_ops cfuti_failed_ops = {
     cfuti_failed_workers
 };
 
+typedef struct cfuti_failed_executor {
+    cfut_executor base;
+    const char *text;                   /* up to 55 bytes; NULL: the status says it */
+} cfuti_failed_executor;
+
 /* What could not be made: one object per reason. */
-static cfut_executor *cfuti_failed(int status)
+static cfut_executor *cfuti_failed(int why)
 {
-    static cfut_executor failed[] = {
-        { &cfuti_failed_ops, CFUT_INVALID },
-        { &cfuti_failed_ops, CFUT_NO_MEMORY },
-        { &cfuti_failed_ops, CFUT_CLOSED },
-        { &cfuti_failed_ops, CFUT_UNSUPPORTED }
+    static cfuti_failed_executor failed[] = {
+        { { &cfuti_failed_ops, CFUT_INVALID }, NULL },
+        { { &cfuti_failed_ops, CFUT_NO_MEMORY }, NULL },
+        { { &cfuti_failed_ops, CFUT_CLOSED }, NULL },
+        { { &cfuti_failed_ops, CFUT_UNSUPPORTED },
+          "process pools are not in this build or system" },
+        { { &cfuti_failed_ops, CFUT_NO_THREADS },
+          "the pool's helper process could not be started" },
+        { { &cfuti_failed_ops, CFUT_NO_THREADS },
+          "call cfut_process_main, or make the pool before threads" }
     };
     size_t i = 0;
 
-    while (failed[i].status != status) i++;
-    return &failed[i];
+    if (why == CFUTI_NO_HELPER || why == CFUTI_THREADS_RUN) return &failed[3 + why].base;
+    while (failed[i].base.status != why) i++;
+    return &failed[i].base;
+}
+
+/* Why ex refuses, where it says more than its status; else NULL. */
+static const char *cfuti_refusal(const cfut_executor *ex)
+{
+    if (ex && ex->ops == &cfuti_failed_ops)
+        return ((const cfuti_failed_executor *)(const void *)ex)->text;
+#if CFUTI_PROCESS
+    if (ex && ex->ops == &cfuti_procs_ops && cfuti_load_acquire(&ex->status) == CFUT_BROKEN)
+        return cfuti_procs_of(ex)->reason;      /* written before the status */
+#endif
+    return NULL;
 }
 
 /*=========================================================================
@@ -5715,6 +9019,151 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     if (!root.ran) cfuti_map_skip(m, 0, m->n, status);
 }
 
+/* ---- on a process pool ---- */
+
+#if CFUTI_PROCESS
+
+/* Items travel in parcels, each one task of the pool. Up to CFUTI_WINDOW are under
+   way; when one is done, the next begins. Unless chunksize says so, chunks begin
+   with one item and grow until one takes half a millisecond, so dear items are not
+   hidden in a large one, and cheap ones cost little more than their copies.
+   A death costs the item that ran: those before it are in already, those behind it
+   become a chunk of their own. */
+
+enum { CFUTI_WINDOW = 64, CFUTI_PARCEL_BYTES = 1 << 20, CFUTI_PARCEL_NS = 500000 };
+
+typedef struct cfuti_window {
+    cfuti_map_state *map;
+    cfut_executor *ex;
+    size_t n, workers;
+    size_t next;                    /* the next item to hand out */
+    size_t most;                    /* items of a chunk, for their bytes */
+    size_t size;                    /* of the next chunk */
+    cfut_iter it;
+    cfuti_parcel parcel[CFUTI_WINDOW];
+} cfuti_window;
+
+static void cfuti_parcel_submit(cfuti_window *w, cfuti_parcel *k, size_t lo, size_t n)
+{
+    cfuti_map_state *m = w->map;
+    cfuti_thread *t = cfuti_self();
+
+    k->lo = lo;
+    k->n = k->failed = n;
+    k->done = 0;
+    k->took = 0;
+    k->status = m->status ? m->status + lo : NULL;
+    k->busy = true;
+    t->parcel = &k->f;
+    cfut_submit(w->ex, &k->f, m->task, m->in ? m->in + lo * m->task->in_size : NULL,
+                m->out ? m->out + lo * m->task->out_size : NULL);
+    t->parcel = NULL;
+    cfuti_iter_add(&w->it, &k->f);
+    w->it.unfinished++;
+}
+
+/* The next items, if there are more. */
+static void cfuti_parcel_feed(cfuti_window *w, cfuti_parcel *k)
+{
+    cfuti_map_state *m = w->map;
+    size_t left = m->n - w->next, n = m->grain ? m->grain : w->size, lo = w->next;
+
+    k->busy = false;
+    if (!left || cfuti_load_relaxed(&m->scope.stop)) return;    /* relaxed: nothing else travels */
+    if (!m->grain && n > left / (2 * w->workers) + 1) n = left / (2 * w->workers) + 1;
+    if (n > left) n = left;
+    w->next += n;
+    cfuti_parcel_submit(w, k, lo, n);
+}
+
+/* How large the next ones should be, after k. */
+static void cfuti_parcel_adapt(cfuti_window *w, const cfuti_parcel *k)
+{
+    cfut_ns each = k->took / (cfut_ns)(k->done ? k->done : 1) + 1;
+    size_t n = (size_t)(CFUTI_PARCEL_NS / each) + 1;
+
+    if (n > 4 * w->size) n = 4 * w->size;
+    w->size = n < w->most ? n : w->most;
+}
+
+/* k is done: its statuses. Whether the rest of it went on its way again. */
+static bool cfuti_parcel_end(cfuti_window *w, cfuti_parcel *k)
+{
+    cfuti_map_state *m = w->map;
+    int status = k->f.status;
+    size_t rest = k->lo + k->done, end = k->lo + k->n;
+
+    if (k->n == 1) {
+        cfuti_map_note(m, k->lo, status);
+        k->done = 1;
+    } else if (k->failed < k->done) {
+        cfuti_map_note(m, k->lo + k->failed, k->code);
+    }
+    cfuti_parcel_adapt(w, k);
+    if (k->n == 1 || status == CFUT_OK) return false;
+    if (status == CFUT_WORKER_DIED || status == CFUT_TIME_LIMIT || status == CFUT_ABANDONED) {
+        cfuti_map_note(m, rest++, status);
+        status = CFUT_CANCELLED;
+        if (rest < end && !cfuti_load_relaxed(&m->scope.stop)) {    /* relaxed: as above */
+            cfuti_parcel_submit(w, k, rest, end - rest);
+            return true;
+        }
+    }
+    cfuti_map_skip(m, rest, end, status);
+    return false;
+}
+
+/* The map's time is over: what has not begun is cancelled, what runs asked to stop. */
+static void cfuti_window_stop(cfuti_window *w)
+{
+    cfuti_store_relaxed(&w->map->timed_out, 1u);        /* relaxed: nothing else travels */
+    cfuti_store_relaxed(&w->map->scope.stop, 1u);
+    w->it.deadline = CFUT_FOREVER;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->parcel[i].busy) cfut_cancel(&w->parcel[i].f);
+}
+
+static void cfuti_window_run(cfuti_window *w)
+{
+    for (size_t i = 0; i < w->n; i++) cfuti_parcel_feed(w, &w->parcel[i]);
+    while (w->it.unfinished) {
+        cfuti_parcel *k;
+
+        if (!w->it.mine && cfuti_iter_wait(&w->it) == CFUT_TIMEOUT) cfuti_window_stop(w);
+        if (!w->it.mine) continue;
+        w->it.unfinished--;
+        k = CFUTI_OUTER(cfuti_parcel, f, cfuti_pop_ready(&w->it.c, &w->it.mine));
+        if (!cfuti_parcel_end(w, k)) cfuti_parcel_feed(w, k);
+    }
+    cfuti_map_skip(w->map, w->next, w->map->n, CFUT_CANCELLED);
+}
+
+static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
+{
+    cfuti_window w;
+    size_t bytes = m->task->in_size + m->task->out_size + sizeof(int32_t);
+
+    if (cfuti_self()->managing == cfuti_procs_of(ex)) {     /* in a callback: it would wait
+                                                               for itself */
+        cfuti_map_skip(m, 0, m->n, CFUT_DEADLOCK);
+        return;
+    }
+    memset(&w, 0, offsetof(cfuti_window, parcel));
+    w.map = m;
+    w.ex = ex;
+    w.workers = cfut_executor_max_workers(ex);
+    w.n = 4 * w.workers < CFUTI_WINDOW ? 4 * w.workers : (size_t)CFUTI_WINDOW;
+    w.most = CFUTI_PARCEL_BYTES / bytes + 1;
+    w.size = 1;
+    if (m->grain > 1u << 24) m->grain = 1u << 24;
+    cfuti_collector_init(&w.it.c, CFUTI_ITER, NULL);
+    w.it.c.must = true;
+    w.it.deadline = m->scope.deadline;
+    cfuti_window_run(&w);
+}
+
+#endif
+
 static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
     cfuti_thread *t = cfuti_self();
@@ -5722,6 +9171,12 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     cfuti_piece piece, *root = &piece;
     bool inside = p && cfuti_worker_of(t, p) && !cfuti_load_relaxed(&p->refuse_inside);
 
+#if CFUTI_PROCESS
+    if (ex->ops == &cfuti_procs_ops) {
+        cfuti_map_procs(m, ex);
+        return;
+    }
+#endif
     if (!p || (caller_runs && !inside)) {
         cfuti_map_shared(m, ex, caller_runs);
         return;
@@ -5993,12 +9448,6 @@ CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc)
     return status ? cfuti_failed(status) : &p->base;
 }
 
-CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
-{
-    (void)desc;
-    return cfuti_failed(CFUT_UNSUPPORTED);
-}
-
 CFUTDEF cfut_executor *cfut_inline_executor(void)
 {
     return &cfuti_inline;
@@ -6007,6 +9456,13 @@ CFUTDEF cfut_executor *cfut_inline_executor(void)
 CFUTDEF int cfut_executor_status(const cfut_executor *ex)
 {
     return ex ? cfuti_load_relaxed(&ex->status) : CFUT_INVALID;     /* relaxed: a report */
+}
+
+CFUTDEF const char *cfut_executor_error(const cfut_executor *ex)
+{
+    const char *text = cfuti_refusal(ex);
+
+    return text ? text : cfut_strerror(cfut_executor_status(ex));
 }
 
 CFUTDEF size_t cfut_executor_max_workers(const cfut_executor *ex)
@@ -6038,6 +9494,98 @@ CFUTDEF int cfut_shutdown(cfut_executor *ex, int how)
     return cfut_shutdown_timeout(ex, how, CFUT_FOREVER);
 }
 
+/* ---- process pools ---- */
+
+#if CFUTI_PROCESS
+
+/* Whether a desc makes sense; a status. exec: how the helper will start. */
+static int cfuti_process_desc_check(const cfut_process_pool_desc *d, bool *exec)
+{
+    *exec = d->start == CFUT_START_EXEC || (d->start == CFUT_START_AUTO && cfuti_program);
+    if (d->start < CFUT_START_AUTO || d->start > CFUT_START_FORK) return CFUT_INVALID;
+    if (d->exit != CFUT_EXIT_DRAIN && d->exit != CFUT_EXIT_ABANDON) return CFUT_INVALID;
+    if (d->on_worker_death != CFUT_FAIL_TASK && d->on_worker_death != CFUT_BREAK_POOL)
+        return CFUT_INVALID;
+    if (d->queue_depth < 0 || d->queue_depth > CFUTI_SLOTS) return CFUT_INVALID;
+    if (d->max_tasks_per_child < 0 || d->max_retries < 0 || d->max_retries > 255)
+        return CFUT_INVALID;
+    if (d->time_limit < 0 || d->kill_grace < 0) return CFUT_INVALID;
+    if (d->init_size && !d->init_arg) return CFUT_INVALID;
+    return *exec && d->init_arg && !d->init_size ? (int)CFUT_INVALID : (int)CFUT_OK;
+}
+
+CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
+{
+    static cfut_process_pool_desc defaults;
+    cfuti_procs *p = NULL;
+    int workers, status;
+    bool exec;
+
+    if (!desc) desc = &defaults;
+    workers = desc->max_workers ? desc->max_workers : cfuti_cpus();
+    if (workers > CFUTI_PROCS_MAX && !desc->max_workers) workers = CFUTI_PROCS_MAX;
+    if (workers < 0 || workers > CFUTI_PROCS_MAX) return cfuti_failed(CFUT_INVALID);
+    status = cfuti_process_desc_check(desc, &exec);
+    if (status) return cfuti_failed(status);
+    if (exec && !cfuti_program) return cfuti_failed(CFUTI_THREADS_RUN);
+    /* where threads cannot be counted, only who says so may fork */
+    if (!exec && desc->start == CFUT_START_AUTO && cfuti_threads() == 0)
+        return cfuti_failed(CFUTI_THREADS_RUN);
+    status = cfuti_procs_create(&p, desc, (size_t)workers, exec);
+    return status ? cfuti_failed(status) : &p->base;
+}
+
+CFUTDEF void cfut_process_main(int *argc, char ***argv)
+{
+    if (argc && argv && *argc > 0) cfuti_sys_remember(*argv);
+    if (cfuti_sys_is_helper()) cfuti_helper_main();
+}
+
+static int cfuti_end_workers(cfut_executor *ex, int sig)
+{
+    if (!ex) return CFUT_INVALID;
+    if (ex->ops != &cfuti_procs_ops) return CFUT_UNSUPPORTED;
+    if (cfuti_procs_forked(cfuti_procs_of(ex))) return CFUT_FORKED;
+    cfuti_procs_close_as(cfuti_procs_of(ex), CFUT_CANCEL_PENDING, sig);
+    return CFUT_OK;
+}
+
+CFUTDEF int cfut_terminate_workers(cfut_executor *ex)
+{
+    return cfuti_end_workers(ex, SIGTERM);
+}
+
+CFUTDEF int cfut_kill_workers(cfut_executor *ex)
+{
+    return cfuti_end_workers(ex, SIGKILL);
+}
+
+#else
+
+CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
+{
+    (void)desc;
+    return cfuti_failed(CFUT_UNSUPPORTED);
+}
+
+CFUTDEF void cfut_process_main(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+}
+
+CFUTDEF int cfut_terminate_workers(cfut_executor *ex)
+{
+    return ex ? CFUT_UNSUPPORTED : CFUT_INVALID;
+}
+
+CFUTDEF int cfut_kill_workers(cfut_executor *ex)
+{
+    return cfut_terminate_workers(ex);
+}
+
+#endif
+
 /* ---- one future ---- */
 
 CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_task *task,
@@ -6058,7 +9606,24 @@ CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_t
     else if (CFUTI_LIKELY(ex->ops == &cfuti_pool_ops)) status = cfuti_pool_submit(ex, f);
     else status = ex->ops->submit(ex, f);
     if (CFUTI_UNLIKELY(status))
-        cfuti_refuse(f, status, status == CFUT_UNSUPPORTED ? cfuti_process_text : NULL);
+        cfuti_refuse(f, status, cfuti_refusal(ex));
+    return f;
+}
+
+CFUTDEF cfut_future *cfut_submit_within(cfut_executor *ex, cfut_future *f, const cfut_task *task,
+                                        const void *in, void *out, cfut_ns limit)
+{
+    cfuti_thread *t = cfuti_self();
+
+    if (!f || !ex || ex->ops == &cfuti_failed_ops) return cfut_submit(ex, f, task, in, out);
+    if (ex->ops != &cfuti_procs_ops) {
+        f->task = task;
+        cfuti_refuse(f, CFUT_UNSUPPORTED, "this executor cannot kill a task at a time limit");
+        return f;
+    }
+    t->limit = limit;
+    cfut_submit(ex, f, task, in, out);
+    t->limit = 0;
     return f;
 }
 
@@ -6184,6 +9749,10 @@ static bool cfuti_take_for_cancel(cfut_future *f)
     uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
     cfut_executor *ex = (cfut_executor *)owner;
 
+#if CFUTI_PROCESS
+    if (owner & 1 && ((cfuti_thread *)(owner - 1))->procs)      /* it asks the worker to stop */
+        return cfuti_procs_cancel(&((cfuti_thread *)(owner - 1))->procs->base, f);
+#endif
     return !(owner & 1) && ex->ops->cancel && ex->ops->cancel(ex, f);
 }
 
@@ -6294,7 +9863,9 @@ static bool cfuti_in_other_hands(const cfut_future *f)
 {
     uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
 
-    return (owner & 1) || (owner && ((const cfut_executor *)owner)->ops == &cfuti_pool_ops);
+    const cfut_executor *ex = (const cfut_executor *)owner;
+
+    return (owner & 1) || (owner && (ex->ops == &cfuti_pool_ops || ex->ops == &cfuti_procs_ops));
 }
 
 CFUTDEF bool cfut_start(cfut_future *f)
@@ -6373,6 +9944,7 @@ CFUTDEF bool cfut_stop_requested(void)
     const cfuti_scope *scope;
 
     if (!frame) return false;
+    if (cfuti_self()->stop && cfuti_load_relaxed(cfuti_self()->stop)) return true;     /* as above */
     if (cfuti_asked_to_stop(frame->future)) return true;
     for (scope = frame->scope; scope; scope = scope->outer)
         if (cfuti_load_relaxed(&scope->stop) || cfuti_expired(scope->deadline) ||

@@ -136,7 +136,7 @@ int main(void)
     bad += use_one(cfut_inline_executor()) + use_by_hand() + use_own_executor();
     bad += cfut_executor_status(pool) + (cfut_executor_max_workers(pool) != 2);
     bad += cfut_executor_workers(pool) > 2 || !cfut_strerror(CFUT_TIMEOUT);
-    bad += cfut_executor_status(cfut_process_pool(NULL)) != CFUT_UNSUPPORTED;
+    bad += cfut_shutdown(cfut_process_pool(NULL), CFUT_DRAIN);
     cfut_close(pool, CFUT_DRAIN);
     bad += cfut_shutdown_timeout(pool, CFUT_DRAIN, CFUT_SEC(10));
     return bad + cfut_shutdown(pool, CFUT_DRAIN | CFUT_DETACH) ? 1 : 0;

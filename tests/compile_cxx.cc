@@ -62,8 +62,7 @@ static int use_overloads(cfut_executor *pool)
     while (cfut_stream_next(s, &out[0]) != CFUT_END)
         bad += out[0].x < 2 || out[0].x > 2;
     cfut_stream_close(s);
-    return bad + (cfut_executor_status(cfut_process_pool(cfut_process_pool_desc())) !=
-                  CFUT_UNSUPPORTED);
+    return bad + cfut_shutdown(cfut_process_pool(cfut_process_pool_desc()), CFUT_DRAIN);
 }
 
 static int use_typed_calls(cfut_executor *pool)

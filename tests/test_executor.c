@@ -2017,9 +2017,9 @@ START_TEST(inline_task_that_ends_the_thread_is_abandoned)
 }
 END_TEST
 
-/* ---- the process pool that is not there yet ---- */
+/* ---- the process pool where it cannot be made: test_process.c has the others ---- */
 
-START_TEST(process_pool_answers_unsupported_with_a_text)
+START_TEST(process_pool_while_threads_run_names_both_ways_out)
 {
     cfut_process_pool_desc desc = { .max_workers = 2 };
     cfut_executor *pools[2] = { cfut_process_pool(NULL), cfut_process_pool(&desc) };
@@ -2027,10 +2027,12 @@ START_TEST(process_pool_answers_unsupported_with_a_text)
     for (int i = 0; i < 2; i++) {
         square_future f;
 
-        assert_unmade(pools[i], CFUT_UNSUPPORTED);
+        assert_unmade(pools[i], CFUT_NO_THREADS);
         square_submit(pools[i], &f, 3);
-        ck_assert_int_eq(square_result(&f), CFUT_UNSUPPORTED);
-        ck_assert_ptr_nonnull(strstr(cfut_error(&f.base), "process"));
+        ck_assert_int_eq(square_result(&f), CFUT_NO_THREADS);
+        ck_assert_ptr_nonnull(strstr(cfut_error(&f.base), "cfut_process_main"));
+        ck_assert_ptr_nonnull(strstr(cfut_error(&f.base), "before threads"));
+        ck_assert_str_eq(cfut_executor_error(pools[i]), cfut_error(&f.base));
     }
 }
 END_TEST
@@ -2144,7 +2146,7 @@ static void fill_faults(TCase *tc)
     tcase_add_test(tc, inline_tasks_that_submit_and_wait_finish);
     tcase_add_test(tc, inline_within_a_task_of_a_pool_works);
     tcase_add_test(tc, inline_task_that_ends_the_thread_is_abandoned);
-    tcase_add_test(tc, process_pool_answers_unsupported_with_a_text);
+    tcase_add_test(tc, process_pool_while_threads_run_names_both_ways_out);
 }
 
 static void fill(TCase *tc)

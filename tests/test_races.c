@@ -73,6 +73,8 @@ static void at_slept(void) { come_by(SLEPT, 0); }
 #define cfuti_exchange_acquire(p, v) __atomic_exchange_n(WRITE_AT(p), v, __ATOMIC_ACQUIRE)
 #define cfuti_exchange_seq_cst(p, v) __atomic_exchange_n(WRITE_AT(p), v, __ATOMIC_SEQ_CST)
 #define cfuti_add_relaxed(p, v) __atomic_fetch_add(WRITE_AT(p), v, __ATOMIC_RELAXED)
+#define cfuti_add_release(p, v) __atomic_fetch_add(WRITE_AT(p), v, __ATOMIC_RELEASE)
+#define cfuti_add_seq_cst(p, v) __atomic_fetch_add(WRITE_AT(p), v, __ATOMIC_SEQ_CST)
 #define cfuti_and_release(p, v) __atomic_fetch_and(WRITE_AT(p), v, __ATOMIC_RELEASE)
 #define cfuti_cas_acquire(p, e, v) \
     __atomic_compare_exchange_n(WRITE_AT(p), e, v, 0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)
