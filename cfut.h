@@ -24,6 +24,7 @@ CONTENTS (search for ">>name")
   >>os-posix        threads, clock, sleeping on a word: POSIX
   >>os-windows      the same by Win32 calls
   >>memory          allocation and checked sizes
+  >>os-process      processes, shared memory, messages: POSIX
   >>clock           deadlines
   >>lock            the small lock, and how it waits
   >>thread          what the library knows about the calling thread
@@ -32,8 +33,9 @@ CONTENTS (search for ">>name")
   >>queue           the worker's deque, the pool's inbox, the spill list
   >>sleep           when a worker parks and who wakes it
   >>pool            threads: start, run, leave; close, shutdown, exit, fork
+  >>process         the process pool: its memory, the helper, the workers
+  >>process-pool    the process pool's side in the host
   >>graph           who waits for whom: deadlock detection
-  >>process         process pool (not built yet)
   >>executor        what all executors share; inline and failed ones
   >>waiters         result, wait, as_completed, reclaim
   >>fork-join       cfut_fork, cfut_join
@@ -73,8 +75,8 @@ CONCEPTS
   stack, in an array, inside a struct. Submitting allocates nothing and there
   is nothing to release.
 
-  An executor runs tasks: a thread pool, the caller itself (inline), or one of
-  your own. It is a handle: made from a desc struct, ended by cfut_shutdown.
+  An executor runs tasks: a thread pool, a pool of processes, the caller itself
+  (inline), or one of your own. It is a handle: made from a desc struct, ended by cfut_shutdown.
 
   CFUT_TASK(fn, In, Out); behind a task's definition makes typed calls:
   fn_submit, fn_result, fn_map, fn_spawn, fn_fork and so on, and the struct
@@ -162,6 +164,59 @@ THREAD POOLS
   as C++ with exceptions; otherwise it ends the program, as in any C callback.
   Worker threads block all signals but those that a fault raises.
 
+PROCESS POOLS
+
+  cfut_process_pool takes the place of cfut_thread_pool, and the same tasks run
+  in other processes. A task that crashes, loops or eats all memory costs one
+  future: CFUT_WORKER_DIED, with the signal or exit code, pid, peak memory and
+  CPU time in the text. The pool, its other tasks and the program go on.
+
+      int main(int argc, char **argv)
+      {
+          cfut_process_main(&argc, &argv);     // the one line more
+          cfut_executor *pool = cfut_process_pool(NULL);
+          ...
+
+  What a task may touch. In and Out travel as bytes: a pointer in them means
+  nothing in a worker (or, after a fork start, what it meant when the pool was
+  made). in is read-only there. What a task changes, globals, files' positions,
+  the heap, stays in its worker, where a later task finds it. Descriptors above
+  2 are not inherited; standard input is empty; standard output and error are
+  the program's, and flushed after each task. In a worker all executors of the
+  host are gone (cfut_current says NULL); it may make its own.
+
+  Two ways to start. With cfut_process_main in main, the pool's helper is the
+  program executed again: nothing is inherited, the initializer builds the
+  state; it works at any time, also with threads and gigabytes. Without it the
+  helper is a fork, and workers see globals as they were when the pool was made.
+  That is only possible while no other thread runs: a forked copy of a program
+  with threads has the locks that those hold, in malloc, stdio, the C library,
+  for ever (only fork and exec in one step is safe). Then creation answers
+  CFUT_NO_THREADS. Off Linux, where threads cannot be counted, a fork wants
+  CFUT_START_FORK.
+  A task is named by its file and its place there. It may be in a shared library,
+  on Linux also in one that was loaded after the pool was made.
+
+  What survives what. A worker's death: the task that ran in it fails (or runs
+  again: max_retries), those that waited behind it go to another, its place is
+  filled again. In a map it costs one item. A worker that hangs: time_limit, or
+  cfut_submit_within, kills it; with kill_on_cancel so does cfut_cancel.
+  Initializers that fail, or workers that keep dying without a task to blame: the
+  pool is broken, CFUT_BROKEN. The program's death, by SIGKILL too: the helper
+  sees it, the workers are killed. The helper's death: CFUT_BROKEN.
+  With on_worker_death = CFUT_BREAK_POOL the pool breaks at the first death, as
+  Python's does.
+  exit in a task counts as death, and runs nothing that the host has registered
+  by atexit. A task's own children are the task's to wait for.
+
+  The host has one child per pool, the helper: its end raises SIGCHLD once, at
+  shutdown. Signal handlers, masks and atexit handlers of the host are not
+  touched. Workers begin with default signals, but ignore SIGINT, so that a Ctrl-C
+  is the host's to handle.
+  Callbacks run in the pool's manager thread, which waits for nothing: a callback
+  that waits for a task of the same pool gets CFUT_DEADLOCK.
+  It isolates faults, it is no sandbox: a worker has the rights of the program.
+
 THREAD SAFETY
 
   Executors: every function from every thread at any time, but for the end:
@@ -189,6 +244,10 @@ WHAT A CALL COSTS
   two.
   A submit wakes a worker only if one sleeps and none is looking for work.
   A pending future of int to int takes 128 bytes; running it touches 72.
+  In a process pool a task of up to 192 bytes in and 128 out costs the host 4
+  read-modify-writes and two short locks, and a system call if its worker sleeps;
+  larger ones two copies more. A worker takes about 1 MiB, the pool one thread,
+  one process, and 40 KiB a worker.
 
 BUILD OPTIONS (define before including; "impl": only in the implementing file)
 
@@ -202,11 +261,13 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
   CFUT_FREE(p)          impl
   CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
   CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
-                                     futexes (always so off Linux and Windows)
+                                     futexes (always so off Linux and Windows); and
+                                     pipes and a file in process pools
   CFUT_NO_MEMBARRIER    impl         fences on the fast path instead of Linux's
                                      membarrier(2) on the slow one: for programs
                                      that forbid themselves that call, by
                                      seccomp, after their first pool
+  CFUT_NO_PROCESS       impl         without process pools (CFUT_UNSUPPORTED)
   CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
                                      before it sleeps (default 20000, 0: never)
   Include order: any. Only under strict -std=c11 (not gnu11) the implementing
@@ -222,6 +283,8 @@ PYTHON NAMES AND OURS
 
   ThreadPoolExecutor(max_workers, thread_name_prefix, initializer, initargs)
                                    cfut_thread_pool(&(cfut_thread_pool_desc){...})
+  ProcessPoolExecutor(max_workers, initializer, initargs, max_tasks_per_child)
+                                   cfut_process_pool(&(cfut_process_pool_desc){...})
   with ThreadPoolExecutor() as ex  cfut_thread_pool ... cfut_shutdown(ex, CFUT_DRAIN)
   ex.submit(fn, x)                 fn_submit(ex, &f, x)
   ex.map(fn, xs, chunksize=)       fn_map(ex, xs, ys, n), fn_map_with(..., &desc)
@@ -242,16 +305,19 @@ PYTHON NAMES AND OURS
   as_completed(fs, timeout)        cfut_as_completed(&it, fs, n, timeout), cfut_next(&it)
   CancelledError, TimeoutError     CFUT_CANCELLED, CFUT_TIMEOUT
   InvalidStateError                CFUT_INVALID_STATE
-  BrokenThreadPool                 CFUT_BROKEN
+  BrokenThreadPool, BrokenProcessPool
+                                   CFUT_BROKEN
+  ex.terminate_workers(), ex.kill_workers()
+                                   cfut_terminate_workers(ex), cfut_kill_workers(ex)
   RuntimeError after shutdown      CFUT_CLOSED
   Differences on purpose: a cancelled task is done for every kind of waiter at
   once; callbacks run before waiters are woken; map goes on after an item has
   failed; as_completed's timeout counts from the call; a wait inside a task
-  cannot deadlock by itself.
+  cannot deadlock by itself; a worker process that dies fails one task, not all.
 
 HISTORY
 
-  0.1.0  the library on threads
+  0.1.0  the library on threads and processes
 */
 
 /*=========================================================================
@@ -872,6 +938,7 @@ CFUTDEF void cfut_release(cfut_future *f);
    fn_future                       struct { cfut_future base; In in; Out out; }
    fn_task                         static const cfut_task
    fn_submit(ex, &f, in)           cfut_submit with in copied into f; &f.base
+   fn_submit_within(ex, &f, in, ns)
    fn_result(&f), fn_result_timeout(&f, ns)
    fn_map(ex, in, out, n), fn_map_with(ex, in, out, n, &desc)
    fn_of(future *)                 the fn_future that it is the base of
@@ -893,6 +960,14 @@ CFUTDEF void cfut_release(cfut_future *f);
         if (!cfut_f) return NULL; \
         cfut_f->in = cfut_in; \
         return cfut_submit(cfut_ex, &cfut_f->base, &fn_##_task, &cfut_f->in, &cfut_f->out); \
+    } \
+    CFUTI_UNUSED static inline cfut_future *fn_##_submit_within( \
+        cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in, cfut_ns cfut_limit) \
+    { \
+        if (!cfut_f) return NULL; \
+        cfut_f->in = cfut_in; \
+        return cfut_submit_within(cfut_ex, &cfut_f->base, &fn_##_task, &cfut_f->in, &cfut_f->out, \
+                                  cfut_limit); \
     } \
     CFUTI_UNUSED static inline int fn_##_map_with( \
         cfut_executor *cfut_ex, In const *cfut_in, Out *cfut_out, size_t cfut_n, \
@@ -921,6 +996,14 @@ CFUTDEF void cfut_release(cfut_future *f);
         if (!cfut_f) return NULL; \
         cfut_f->in = cfut_in; \
         return cfut_submit(cfut_ex, &cfut_f->base, &fn_##_task, &cfut_f->in, NULL); \
+    } \
+    CFUTI_UNUSED static inline cfut_future *fn_##_submit_within( \
+        cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in, cfut_ns cfut_limit) \
+    { \
+        if (!cfut_f) return NULL; \
+        cfut_f->in = cfut_in; \
+        return cfut_submit_within(cfut_ex, &cfut_f->base, &fn_##_task, &cfut_f->in, NULL, \
+                                  cfut_limit); \
     } \
     CFUTI_UNUSED static inline int fn_##_map_with( \
         cfut_executor *cfut_ex, In const *cfut_in, size_t cfut_n, const cfut_map_desc *cfut_desc) \
