@@ -119,7 +119,7 @@ for jobs in 1 2 16; do
     same "$jobs workers: many files, in order" many/* lines sparse many/*
 done
 jobs=3
-for options in '' -b -t -z --tag '--tag -z' '-b -z' '-t --tag' '-b -t' '--binary' '--text' --zero; do
+for options in '' -b -t -z --tag '--tag -z' '-b -z' '-t --tag' '-b -t' --binary --text --zero; do
     same "options '$options', odd names" $options odd/* one
 done
 same "missing file" one missing x

@@ -241,7 +241,7 @@ static void test_thpool_runs(int threads)
         for (int i = 0; i < 1000; i++)
             added += thpool_add_work(t, add_one, &jobs_run) == 0;
         thpool_wait(t);
-        snprintf(name, sizeof name, "thpool of %d: all jobs have run after wait %d", threads, round);
+        snprintf(name, sizeof name, "thpool of %d: all jobs have run, wait %d", threads, round);
         ok(added == 1000 * round && atomic_load(&jobs_run) == added, name);
     }
     thpool_add_work(t, add_more, t);
