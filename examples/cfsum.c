@@ -197,20 +197,49 @@ static bool unescape(char *name)
     return true;
 }
 
+/* Whether a shell takes name as it is, or, with more, as it is in quotes. */
+static bool plain(const char *name, const char *more)
+{
+    for (const char *s = name; *s; s++)
+        if (!isalnum((unsigned char)*s) && (unsigned char)*s < 0x80 &&
+            !strchr("%+,-./@]_", *s) && !strchr(more, *s) && (s == name || !strchr("#~{}", *s)))
+            return false;
+    return *name != '\0';
+}
+
+/* One byte of a name in single quotes, which $'...' interrupts for control
+   characters. Returns whether it was one. */
+static bool put_quoted_byte(char c, bool escaping)
+{
+    bool escape = (unsigned char)c < ' ' || c == 0x7f;
+    char letter = letter_for(c, "\a\b\t\n\v\f\r", "abtnvfr");
+
+    if (escape != escaping)
+        fputs(escape ? "'$'" : "''", stderr);
+    if (letter)
+        fprintf(stderr, "\\%c", letter);
+    else if (escape)
+        fprintf(stderr, "\\%03o", (unsigned)c);
+    else
+        fputs(c == '\'' ? "'\\''" : (char[]){c, '\0'}, stderr);
+    return escape;
+}
+
 /* In a message: as one would type it in a shell. */
 static void put_quoted(const char *name)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                "%+,-./@]_";
+    bool escaping = false;
 
-    if (*name && name[strspn(name, plain)] == '\0') {
+    if (plain(name, "")) {
         fputs(name, stderr);
-        return;
+    } else if (strchr(name, '\'') && plain(name, " ':")) {
+        fprintf(stderr, "\"%s\"", name);
+    } else {
+        putc('\'', stderr);
+        for (; *name; name++)
+            escaping = put_quoted_byte(*name, escaping);
+        putc('\'', stderr);
     }
-    putc('\'', stderr);
-    for (; *name; name++)
-        fputs(*name == '\'' ? "'\\''" : (char[]){*name, '\0'}, stderr);
-    putc('\'', stderr);
 }
 
 /* ---- messages ---- */
@@ -258,6 +287,7 @@ struct run {
     FILE *list;                         /* the list to check */
     const char *list_name;
     bool stdin_taken;
+    enum { UNKNOWN, ONE_BLANK, TWO_BLANKS } kind;   /* of list: see split_line */
     size_t pulled;
     struct counts n;
     struct job jobs[AHEAD + 1];         /* see job_of */
@@ -281,17 +311,24 @@ static void set_name(struct run *r, struct job *job, const char *name)
     r->stdin_taken |= is_stdin;
 }
 
-/* Splits "CHECKSUM  NAME", "CHECKSUM *NAME" and, as the BSDs write it, "CHECKSUM
-   NAME". Returns the name, NULL if this is no such line. */
-static char *split_line(struct job *job, char *s)
+/* Splits "CHECKSUM  NAME", "CHECKSUM *NAME" or, as the BSDs write it, "CHECKSUM
+   NAME"; there a name may begin with a blank, so a list must not mix them. Returns
+   the name, NULL if this is no such line. */
+static char *split_line(struct run *r, struct job *job, char *s)
 {
-    char *name = s + 2 * opt.size + 1;
+    char *name = s + strspn(s, hex_digits);
+    bool marked;
 
-    if (strspn(s, hex_digits) != 2 * opt.size || (name[-1] != ' ' && name[-1] != '\t') ||
-        *name == '\0')
+    if ((size_t)(name - s) != 2 * opt.size || (*name != ' ' && *name != '\t') || name[1] == '\0')
         return NULL;
     job->expected = s;
-    return name + ((*name == ' ' || *name == '*') && name[1] != '\0');
+    name++;
+    marked = (*name == ' ' || *name == '*') && name[1] != '\0';
+    if (r->kind == UNKNOWN)
+        r->kind = marked ? TWO_BLANKS : ONE_BLANK;
+    if (r->kind == ONE_BLANK)
+        return name;
+    return marked ? name + 1 : NULL;
 }
 
 /* Splits what is behind "SHA256" in "SHA256 (NAME) = CHECKSUM". */
@@ -320,7 +357,7 @@ static void parse_line(struct run *r, struct job *job)
     if (strncmp(s, opt.algorithm, tag) == 0)
         name = split_tagged(job, s + tag);
     else
-        name = split_line(job, s);
+        name = split_line(r, job, s);
     job->name = NULL;
     if (name && (!escaped || unescape(name)) && (r->list != stdin || strcmp(name, "-") != 0))
         set_name(r, job, name);

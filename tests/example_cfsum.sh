@@ -124,10 +124,11 @@ for options in '' -b -t -z --tag '--tag -z' '-b -z' '-t --tag' '-b -t' --binary 
 done
 same "missing file" one missing x
 same "only a missing file" missing
-same "odd missing names" 'no such' '' 'b\s' 'a:b' '#a' 'a$' '~' "$(printf 'it'\''s $')"
+same "odd missing names" 'no such' '' 'b\s' 'a:b' '#a' 'a$' '~' "it's" "it's \$"
 same "directory" one directory x
 same "path through a file" one/below x
 same "dash among files" one - x
+same "names with control characters" "$(printf 'no\nsuch')" "$(printf '\001\t\033[0m')"
 input=random same "dash" -
 input=random same "dash twice" - one -
 same "the same file several times" one one lines one
@@ -214,6 +215,10 @@ for options in --quiet --status --strict -w --ignore-missing '--ignore-missing -
         same "-c $options ${list##*/}" -c $options $list
     done
 done
+cat ../out/list ../out/list_bsd_reversed >../out/mixed
+same "two styles of list in one" -c --warn ../out/mixed
+cat ../out/list_bsd_reversed ../out/list >../out/mixed
+same "two styles of list in one, the other way" -c --warn ../out/mixed
 same "several lists" -c ../out/list ../out/list_different ../out/list_malformed ../out/list_tag
 same "a missing list" -c ../out/list ../out/none ../out/list_tag
 same "a folder as list" -c directory ../out/list
