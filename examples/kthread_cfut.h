@@ -55,9 +55,10 @@ CFUT_TASK(kt_run_step, struct kt_step, void *);
 static inline void kt_pipeline(int n_threads, void *(*func)(void *, int, void *), void *shared,
                                int n_steps)
 {
-    size_t n = n_threads > 1 ? (size_t)n_threads : 1, steps = (size_t)n_steps;
+    size_t n = n_threads > 1 ? (size_t)n_threads : 1, steps = n_steps > 1 ? (size_t)n_steps : 1;
     kt_run_step_future *items = calloc(n * steps, sizeof *items);
     cfut_executor **pools = calloc(steps, sizeof *pools);
+    void *data;
 
     for (size_t s = 1; pools && s < steps; s++)
         pools[s] = cfut_thread_pool(&(cfut_thread_pool_desc){.max_workers = 1});
@@ -67,14 +68,18 @@ static inline void kt_pipeline(int n_threads, void *(*func)(void *, int, void *)
         kt_run_step_result(&f[steps - 1]);      /* the item that was here is through */
         if (!(f->out = func(shared, 0, NULL))) break;
         for (int s = 1; s < n_steps; s++) {
-            cfut_future *last = s > 1 ? &f[s - 1].base : NULL;
+            struct kt_step in = {func, shared, &f[s - 1].out, s, s > 1 ? &f[s - 1].base : NULL};
+            int status;
 
-            kt_run_step_submit(pools[s], &f[s],
-                               (struct kt_step){func, shared, &f[s - 1].out, s, last});
-            if (kt_run_step_result_timeout(&f[s], 0) == CFUT_NO_THREADS)
-                kt_run_step(&f[s].in, &f[s].out);
+            kt_run_step_submit(pools[s], &f[s], in);
+            status = kt_run_step_result_timeout(&f[s], 0);
+            if (status != CFUT_OK && status != CFUT_TIMEOUT)    /* refused: no thread */
+                kt_run_step(&in, &f[s].out);
         }
     }
+    while (!(items && pools) && (data = func(shared, 0, NULL)) != NULL)     /* no memory */
+        for (int s = 1; data && s < n_steps; s++)
+            data = func(shared, s, data);
     for (size_t s = 1; pools && s < steps; s++)
         cfut_shutdown(pools[s], CFUT_DRAIN);
     free(pools);
