@@ -2,7 +2,7 @@
 # All benchmarks, one after the other: tables to the terminal, CSV files to OUT,
 # and plots of them there where gnuplot is installed.
 #
-#   run_all.sh BENCH_CORE BENCH_LINEAR OUT [--quick]
+#   run_all.sh BENCH_CORE BENCH_LINEAR OUT [--quick]      CFSUM, PARGZ: see bench_tools.sh
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,6 +16,7 @@ rm -f "$out"/*.csv "$out"/*.svg
 echo
 "$linear" "$@" --csv-file "$out/linear.csv"
 sh "$here/bench_size.sh" "$@" --csv-file "$out/size.csv"
+sh "$here/bench_tools.sh" "$@" --csv-file "$out/tools.csv"
 if command -v gnuplot >/dev/null; then
     sh "$here/plot.sh" "$out"
 else
