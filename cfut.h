@@ -7944,7 +7944,7 @@ static cfut_executor *cfuti_failed(int why)
 }
 
 /* Why ex refuses, where it says more than its status; else NULL. */
-static const char *cfuti_refusal(const cfut_executor *ex)
+static CFUTI_NOINLINE const char *cfuti_refusal(const cfut_executor *ex)
 {
     if (ex && ex->ops == &cfuti_failed_ops)
         return ((const cfuti_failed_executor *)(const void *)ex)->text;

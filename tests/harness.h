@@ -108,6 +108,13 @@ HARNESS_UNUSED static cfut_executor *test_pool(void)
     return pool_of(test_workers());
 }
 
+/* What cfut_process_pool answers while threads run, as the watchdog's. */
+#ifdef CFUT_NO_PROCESS
+enum { HARNESS_NO_PROCESS_POOL = CFUT_UNSUPPORTED };
+#else
+enum { HARNESS_NO_PROCESS_POOL = CFUT_NO_THREADS };
+#endif
+
 /* Drains and frees a pool; fails the test if that does not work. */
 HARNESS_UNUSED static void end_pool(cfut_executor *ex)
 {

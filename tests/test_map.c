@@ -365,7 +365,7 @@ START_TEST(map_on_closed_pool_is_refused)
     expect_refusal(pool, CFUT_CLOSED, false);
     cfut_shutdown(pool, CFUT_DRAIN);
     expect_refusal(pool, CFUT_CLOSED, false);
-    expect_refusal(cfut_process_pool(NULL), CFUT_NO_THREADS, false);    /* threads run */
+    expect_refusal(cfut_process_pool(NULL), HARNESS_NO_PROCESS_POOL, false);
     expect_refusal(cfut_thread_pool(&(cfut_thread_pool_desc){ .max_workers = -1 }),
                    CFUT_INVALID, false);
 }
