@@ -3366,7 +3366,8 @@ static bool cfuti_inbox_refill(cfuti_pool *p, uintptr_t *x)
     *x = CFUTI_EMPTY;
     if (!cfuti_load_relaxed(&p->spill_first)) return true;  /* a hint; cfuti_park is sure */
     cfuti_lock(&p->lock);
-    refilled = cfuti_spill_to_inbox(p);
+    /* what has come into it since our claim goes first */
+    refilled = cfuti_load_relaxed(&p->head) != p->tail || cfuti_spill_to_inbox(p);
     if (!refilled) *x = cfuti_spill_take(p);
     cfuti_unlock(&p->lock);
     return !refilled;
