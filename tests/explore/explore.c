@@ -81,6 +81,8 @@ static struct fiber {
     bool booted;
     enum state state;
     bool mine;                      /* started by x_go */
+    bool held;                      /* its handle is to be joined or detached */
+    uintptr_t stack_end;            /* what is below is no frame of its any more */
     bool pausing;                   /* has paused since its last step */
     bool saw_old;                   /* has read an old value since then */
     uint32_t seen;                  /* others' writes when it last came out of a pause */
@@ -152,9 +154,10 @@ static void go_to(struct fiber *f)
 {
     struct fiber *from = me;
 
+    if (from == f) return;
+    from->stack_end = (uintptr_t)__builtin_frame_address(0);
     me = f;
     x_local = f->local;
-    if (from == f) return;
     if (!_setjmp(from->at)) _longjmp(f->at, 1);
 }
 
@@ -484,6 +487,17 @@ static clocks loads_of(const struct cell *c)
     return v;
 }
 
+/* Nobody touches the frame of a function that has returned. */
+static void check_stack(uintptr_t a)
+{
+    size_t off = a - (uintptr_t)fibers[0].stack;
+    const struct fiber *f = &fibers[off / STACK];
+
+    if (off < (size_t)THREADS * STACK && f != me && a < f->stack_end)
+        fail("touches a stack frame of t%d that is gone, after %s:%d", number_of(f), me->site.func,
+             me->site.line);
+}
+
 static _Noreturn void race(const struct cell *c, const char *mine, const char *theirs)
 {
     fail("a race: %s by t%d after %s:%d, ordered by nothing against %s (last plain store at step "
@@ -532,6 +546,7 @@ static struct cell *cell_at(const struct region *r, uintptr_t a)
 
     fresh(c);
     if (c->gone) fail("touches memory that is gone, after %s:%d", me->site.func, me->site.line);
+    check_stack(a);
     return c;
 }
 
@@ -600,7 +615,13 @@ static void mark(const void *p, size_t n, bool gone)
     }
 }
 
-void x_gone(const void *p, size_t n) { mark(p, n, true); }
+/* As if it were written to: a race against who has touched it since he let it go. */
+void x_gone(const void *p, size_t n)
+{
+    x_noted(p, n, true);
+    mark(p, n, true);
+}
+
 void x_back(const void *p, size_t n) { mark(p, n, false); }
 
 /* ---- memory: atomic words ---- */
@@ -902,7 +923,8 @@ static int start(void (*fn)(void *), void *arg)
     f->fn = fn;
     f->arg = arg;
     f->state = READY;
-    f->mine = f->pausing = f->saw_old = false;
+    f->mine = f->held = f->pausing = f->saw_old = false;
+    f->stack_end = (uintptr_t)f->stack + STACK;
     f->seen = f->own = 0;
     f->ticks = me ? me->ticks : 0;
     f->priority = (int)random_below(1000);
@@ -920,6 +942,7 @@ bool x_start(void (*fn)(void *), void *arg, uintptr_t *id, x_site site)
     point();
     if (fails()) return false;
     *id = (uintptr_t)start(fn, arg);
+    fibers[*id].held = true;
     if (tracing) trace("start", 0, 0, *id, 0);
     return true;
 }
@@ -943,7 +966,10 @@ void x_join(int thread)
         block();
     }
     me->clock = later(me->clock, fibers[thread].clock);
+    fibers[thread].held = false;
 }
+
+void x_detach(int thread) { fibers[thread].held = false; }
 
 void x_join_all(void)
 {
@@ -992,8 +1018,7 @@ void x_free(void *p)
 {
     if (!p) return;
     x_blocks--;
-    x_noted(p, ((size_t *)p)[-2], true);    /* a race against whoever still uses it */
-    mark(p, ((size_t *)p)[-2], true);
+    x_gone(p, ((size_t *)p)[-2]);
 }
 
 /* ---- what the compiler's pass calls ---- */
@@ -1137,6 +1162,9 @@ static bool execute(void)
     }
     for (int i = 0; i < THREADS; i++) fiber_boot(&fibers[i]);
     if (!run.failed) x_finally();
+    for (int i = 0; i < THREADS && !run.failed; i++)
+        if (fibers[i].state == DONE && fibers[i].held)
+            x_fail("a thread was neither joined nor detached", "thread", i);
     return !run.failed;
 }
 
@@ -1269,7 +1297,7 @@ int main(int argc, char **argv)
 
         if (!strcmp(argv[i], "--list")) list = true;
         else if (!strcmp(argv[i], "--stop")) stop = true;
-        else if (!strcmp(argv[i], "--quick")) most = 12000;
+        else if (!strcmp(argv[i], "--quick")) most = 9000;
         else if (!strcmp(argv[i], "--max")) most = strtoul(value, NULL, 10), i++;
         else if (!strcmp(argv[i], "--bound")) highest = (int)strtol(value, NULL, 10), i++;
         else if (!strcmp(argv[i], "--seed")) first_seed = strtoull(value, NULL, 10), i++;

@@ -43,7 +43,8 @@
    load and store. Two plain accesses, or a plain and an atomic one, that are
    ordered by nothing are a race, also where all values are right: so a missing
    release or acquire shows. Freed memory, and what a scenario has declared gone
-   (x_gone), must not be touched at all.
+   (x_gone), must not be touched at all; nor may other threads touch the frames of
+   functions that have returned.
    One membarrier (cfuti_heavy) is one step for all threads.
 
    WHAT IT REPORTS
@@ -119,6 +120,7 @@ extern x_scenario x_tune;
 /* Starts a thread; returns its number. At most 8 in one execution. */
 int x_go(void (*fn)(void *), void *arg);
 void x_join(int thread);
+void x_detach(int thread);
 void x_join_all(void);              /* all that x_go has started */
 
 /* From now on nobody may touch p[0..n), until it is back in use. */
@@ -200,7 +202,7 @@ extern void *x_local;               /* the running fiber's 512 bytes, zero at it
     ((void)(stack), x_start(cfuti_thread_body, (arg), (uintptr_t *)(void *)(t), X_SITE))
 #define cfuti_thread_self(t)          ((void)(*(t) = (cfuti_os_thread)x_self()))
 #define cfuti_thread_join(t)          x_join((int)(uintptr_t)(t))
-#define cfuti_thread_detach(t)        ((void)(t))
+#define cfuti_thread_detach(t)        x_detach((int)(uintptr_t)(t))
 #define cfuti_thread_name(name)       ((void)(name))
 #define cfuti_guard(fn, lost, arg)    ((void)(lost), (fn)(arg))
 #define cfuti_wait_word(word, expected, deadline) x_wait((word), (expected), (deadline), X_SITE)

@@ -234,6 +234,47 @@ SCENARIO(finish_against_poll, "Who sees a future done sees its result.", .bound 
     run_plain(poll_and_go, NULL);
 }
 
+static void poll_failed(void *arg)
+{
+    (void)arg;
+    while (!cfut_done(&s.f[0])) cfuti_pause();
+    x_check(s.f[0].status == 5 && is_text(cfut_error(&s.f[0]), "no"));
+    gone(0);
+}
+
+SCENARIO(failure_against_poll, "Who sees a failed future done sees its error text.", .bound = 6)
+{
+    begin_queues(1);
+    make_light(0);
+    s.f[0].task = &fail_task;
+    x_go(finish_first, NULL);
+    x_go(poll_failed, NULL);
+    x_join_all();
+    end_pool();
+}
+
+static int seven_fn(const void *in, void *out) { (void)in; (void)out; return 7; }
+static const cfut_task seven_task = { seven_fn, "seven", 0, 0 };
+
+static void poll_seven(void *arg)
+{
+    (void)arg;
+    while (!cfut_done(&s.f[0])) cfuti_pause();
+    x_check(cfut_result(&s.f[0]) == 7);
+    gone(0);
+}
+
+SCENARIO(code_against_poll, "Who sees a future done sees its status.", .bound = 6)
+{
+    begin_queues(1);
+    make_pending(0);
+    s.f[0].task = &seven_task;
+    x_go(finish_first, NULL);
+    x_go(poll_seven, NULL);
+    x_join_all();
+    end_pool();
+}
+
 SCENARIO(finish_against_iterator, "The same with cfut_as_completed.", .bound = 4)
 {
     run_plain(iterate_and_go, NULL);

@@ -94,8 +94,10 @@ static void run_as_worker(void *arg)
     int i = *(int *)arg;
 
     become_worker(i);
+    cfuti_store_release(&worker(i)->record, cfuti_self());
     cfuti_execute(cfuti_self(), &s.f[i]);
     leave_workers();
+    cfuti_store_release(&worker(i)->record, (cfuti_thread *)NULL);
 }
 
 static void make_waiting(int i, int next)
@@ -148,6 +150,32 @@ SCENARIO(graph_no_false_alarm,
     x_join_all();
     x_check(s.status[0] == CFUT_OK && s.status[1] == CFUT_OK);
     check_ran(2);
+    end_pool();
+}
+
+/* Worker 1 finishes f[1], for which f[0] waits, and then runs f[3], which waits
+   for f[0]. */
+static void finish_and_wait_back(void *arg)
+{
+    (void)arg;
+    become_worker(1);
+    cfuti_execute(cfuti_self(), &s.f[1]);
+    cfuti_execute(cfuti_self(), &s.f[3]);
+    leave_workers();
+}
+
+SCENARIO(graph_wait_has_just_ended,
+         "Who is about to wait for a task whose own wait has just ended is not told of a circle.",
+         .bound = 3)
+{
+    begin_queues(2);
+    make_waiting(0, 1);
+    make_pending(1);
+    make_waiting(3, 0);
+    x_go(run_as_worker, &zero);
+    x_go(finish_and_wait_back, NULL);
+    x_join_all();
+    x_check(s.status[0] == CFUT_OK && s.status[3] == CFUT_OK);
     end_pool();
 }
 
@@ -248,6 +276,12 @@ SCENARIO(graph_first_of_two_is_not_followed,
 }
 
 /* f[0] waits for f[1], which is queued, while somebody cancels that. */
+static void count_cancelled(cfut_future *f, void *user)
+{
+    (void)user;
+    x_check(cfut_cancelled(f) || s.runs[1]);
+}
+
 SCENARIO(graph_queued_and_cancelled,
          "A task waits for one that is queued in a pool whose only worker is stuck, while that is "
          "cancelled: it is told of the one or the other.", .bound = 3)
@@ -256,8 +290,8 @@ SCENARIO(graph_queued_and_cancelled,
     make_waiting(0, 1);
     make_pending(1);
     x_check(cfuti_push(worker(1), &s.f[1]));
+    x_check(cfut_on_done(&s.f[1], count_cancelled, NULL) == CFUT_OK);
     worker(0)->used = true;
-    cfuti_store_relaxed(&worker(0)->record, (cfuti_thread *)NULL);
     x_go(run_as_worker, &zero);
     x_go(cancel_late, &one);
     x_join_all();

@@ -96,12 +96,6 @@ SCENARIO(fork_in_a_pool, "Nested forks in a pool of two.", .bound = 2)
     end_pool();
 }
 
-static void close_cancelling(void *arg)
-{
-    (void)arg;
-    cfut_close(s.pool, CFUT_CANCEL_PENDING);
-}
-
 static int fork_and_maybe_fn(const void *in, void *out)
 {
     fork_task(1);
@@ -118,7 +112,7 @@ SCENARIO(fork_against_cancelling_close,
 {
     begin_pool(1);
     submit_task(0, &fork_and_maybe_task);
-    x_go(close_cancelling, NULL);
+    x_go(close_and_cancel, NULL);
     s.status[0] = cfut_result(&s.f[0]);
     x_check(s.status[0] == CFUT_OK || s.status[0] == CFUT_CANCELLED);
     x_join_all();
@@ -206,7 +200,7 @@ SCENARIO(map_against_cancelling_close,
     int status;
 
     begin_map(1);
-    x_go(close_cancelling, NULL);
+    x_go(close_and_cancel, NULL);
     desc.status = item_status;
     status = cfut_map(s.pool, &item_task, items_in, items_out, 2, &desc);
     x_check(status == CFUT_OK || status == CFUT_CANCELLED || status == CFUT_CLOSED);

@@ -74,6 +74,45 @@ SCENARIO(drain_runs_nested,
     check_ran(1);
 }
 
+static int push_and_wait_fn(const void *in, void *out)
+{
+    s.in[1] = 1;
+    cfut_submit(s.pool, &s.f[1], &open_gate_task, &s.in[1], &s.out[1]);
+    pass_gate(0);
+    return count_fn(in, out);
+}
+static const cfut_task push_and_wait_task = { push_and_wait_fn, "push", sizeof(int),
+                                              sizeof(int) };
+
+SCENARIO(drain_keeps_workers,
+         "A task of a draining pool pushes another and blocks until that has run: there is a "
+         "worker for it.", .bound = 2)
+{
+    begin_pool(2);
+    submit_task(0, &push_and_wait_task);
+    end_pool();
+    check_ran(0);
+    check_ran(1);
+}
+
+static void close_and_cancel(void *arg)
+{
+    (void)arg;
+    cfut_close(s.pool, CFUT_CANCEL_PENDING);
+}
+
+SCENARIO(cancelling_close_against_shutdown,
+         "A pool does not end while another thread cancels what is queued in it.", .bound = 3)
+{
+    begin_pool(1);
+    submit(0);
+    x_go(close_and_cancel, NULL);
+    end_pool();
+    x_join_all();
+    if (cfut_result(&s.f[0]) == CFUT_OK) check_ran(0);
+    else check_cancelled(0);
+}
+
 static void cancel_late(void *arg)
 {
     int i = *(int *)arg;

@@ -261,16 +261,22 @@ SCENARIO(deque_address_reused,
 static void inject(int i)
 {
     make_pending(i);
-    cfuti_lock(&the_pool()->lock);
-    if (the_pool()->spill_first || !cfuti_inbox_put(the_pool(), &s.f[i]))
-        cfuti_spill_append(the_pool(), &s.f[i]);
-    cfuti_unlock(&the_pool()->lock);
+    x_check(cfuti_inject(the_pool(), &s.f[i], false) == CFUT_OK);
+}
+
+/* Workers that claim n tasks at once, since they have just been here. */
+static void claim_several(int workers, uint32_t n)
+{
+    for (int i = 0; i < workers; i++) {
+        worker(i)->chunk = n;
+        worker(i)->chunk_began = cfuti_now();
+    }
 }
 
 static void begin_inbox(int workers)
 {
     begin_staffed(workers);
-    for (int i = 0; i < workers; i++) worker(i)->chunk = 2;
+    claim_several(workers, 2);
 }
 
 static void end_inbox(int n)
@@ -303,7 +309,7 @@ static void steal_range(void *arg)
     take(cfuti_range_steal(worker(0), true));
 }
 
-static int zero = 0, one = 1, two = 2;
+static int zero = 0, one = 1, two = 2, three = 3;
 
 SCENARIO(inbox_two_workers, "Two workers claim ranges: each task is taken once.", .bound = 4)
 {
@@ -320,7 +326,7 @@ SCENARIO(inbox_steal_from_range,
     begin_inbox(1);
     the_pool()->high = 1;
     for (int i = 0; i < 3; i++) inject(i);
-    worker(0)->chunk = 3;
+    claim_several(1, 3);
     x_go(take_two, &zero);
     x_go(steal_range, NULL);
     end_inbox(3);
@@ -407,17 +413,25 @@ SCENARIO(spill_cancel_against_take,
          "A task on the spill list is cancelled while a worker moves the list into the ring: one "
          "gets it.", .bound = 4, .inbox = 2)
 {
-    static int third = 2, fourth = 3;
-
-    begin_inbox(1);
+        begin_inbox(1);
     for (int i = 0; i < 4; i++) inject(i);
     x_go(take_two, &zero);
-    x_go(kill_first, &third);
-    x_go(kill_first, &fourth);
+    x_go(kill_first, &two);
+    x_go(kill_first, &three);
     end_inbox(4);
 }
 
-static void take_all_and_free(void *arg)
+SCENARIO(spill_two_kills, "Two that want the same task of the spill list do not both get it.",
+         .bound = 5, .inbox = 2)
+{
+    begin_inbox(1);
+    for (int i = 0; i < 4; i++) inject(i);
+    x_go(kill_first, &three);
+    x_go(kill_first, &three);
+    end_inbox(4);
+}
+
+static void take_any(void *arg)
 {
     cfut_future *f;
 
@@ -432,6 +446,6 @@ SCENARIO(inbox_fail_against_take,
     begin_inbox(2);
     for (int i = 0; i < 3; i++) inject(i);
     x_go(take_two, &one);
-    x_go(take_all_and_free, NULL);
+    x_go(take_any, NULL);
     end_inbox(3);
 }

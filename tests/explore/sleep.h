@@ -77,7 +77,7 @@ SCENARIO(submit_behind_a_blocked_task_searching, "The same with workers that sea
 static void warm_up(void)
 {
     begin_pool(2);
-    worker(0)->chunk = worker(1)->chunk = 4;
+    claim_several(2, 4);
     submit_task(4, &wait_at_gate_task);
     submit_task(5, &open_gate_task);
     x_check(cfut_result(&s.f[4]) == CFUT_OK && cfut_result(&s.f[5]) == CFUT_OK);
@@ -198,6 +198,115 @@ SCENARIO(parking_spurious, "The same with a sleep that ends for no reason.", .bo
          .spurious = 1)
 {
     run_parking();
+}
+
+/* Worker 1 is idle, and relied on. It finds other work, which never ends, while
+   worker 0 pushes: worker 2, who is parked, must get what was pushed. */
+static void find_other_work(void *arg)
+{
+    (void)arg;
+    act_as(1);
+    take(cfuti_take(worker(1), true));
+}
+
+static void wake_as_third(void *arg)
+{
+    cfut_future *f;
+
+    (void)arg;
+    act_as(2);
+    cfuti_park_sleep(worker(2));
+    do {
+        f = cfuti_steal(worker(2));
+        take(f);
+    } while (!f && cfuti_idle(worker(2)));
+}
+
+static void run_settling(void)
+{
+    begin_staffed(3);
+    cfuti_lock(&the_pool()->lock);
+    worker(1)->idle = worker(2)->idle = worker(2)->used = true;
+    worker(1)->token = the_pool()->searching = true;
+    the_pool()->idle = 2;
+    cfuti_park_begin(worker(2));
+    cfuti_unlock(&the_pool()->lock);
+    inject(1);
+    x_go(find_other_work, NULL);
+    x_go(wake_as_third, NULL);
+    x_go(push_and_call, NULL);
+    x_join_all();
+    check_taken_once(2);
+    the_pool()->idle = 0;
+    the_pool()->searching = false;
+    worker(2)->used = false;
+    end_staffed();
+}
+
+SCENARIO(settling_alone,
+         "A searcher that finds work looks for what was pushed while it was relied on.",
+         .bound = 3)
+{
+    run_settling();
+}
+
+SCENARIO(settling_alone_portable, "The same without membarrier.", .bound = 3,
+         .portable = true)
+{
+    run_settling();
+}
+
+/* Worker 0 claims two tasks and never comes back from the first; worker 1 must
+   get the other. */
+static void claim_and_block(void *arg)
+{
+    (void)arg;
+    act_as(0);
+    take(cfuti_take(worker(0), true));
+}
+
+static void take_or_park(void *arg)
+{
+    cfut_future *f;
+
+    (void)arg;
+    act_as(1);
+    worker(1)->used = true;
+    do {
+        f = cfuti_take(worker(1), true);
+        if (!f) f = cfuti_steal(worker(1));
+        take(f);
+    } while (!f && cfuti_idle(worker(1)));
+}
+
+static void run_claiming(void)
+{
+    begin_staffed(2);
+    the_pool()->max_workers = 1;    /* one share */
+    claim_several(1, 2);
+    the_pool()->started = 1;
+    inject(0);
+    inject(1);
+    x_go(claim_and_block, NULL);
+    x_go(take_or_park, NULL);
+    x_join_all();
+    check_taken_once(2);
+    the_pool()->idle = 0;
+    the_pool()->searching = false;
+    worker(1)->used = false;
+    end_staffed();
+}
+
+SCENARIO(claiming_alone,
+         "A worker that claims a range of two while another parks: it calls that one, or is seen.",
+         .bound = 4)
+{
+    run_claiming();
+}
+
+SCENARIO(claiming_alone_portable, "The same without membarrier.", .bound = 4, .portable = true)
+{
+    run_claiming();
 }
 
 SCENARIO(result_with_spurious_wakes, "Waits look again when they wake for no reason.", .bound = 3,

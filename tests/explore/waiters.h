@@ -69,7 +69,7 @@ SCENARIO(wait_for_an_error,
     x_go(finish_second, NULL);
     n = cfut_wait(fs, 2, CFUT_FIRST_ERROR, CFUT_FOREVER);
     x_check(n == 2 || (n == 1 && fs[0] == &s.f[1]));
-    x_check(s.f[1].status == 5 && !strcmp(cfut_error(&s.f[1]), "no"));
+    x_check(s.f[1].status == 5 && is_text(cfut_error(&s.f[1]), "no"));
     end_two();
 }
 
@@ -97,6 +97,33 @@ SCENARIO(wait_for_all_in_time,
     x_check(n >= 0 && n <= 2);
     for (ptrdiff_t i = 0; i < n; i++) gone(index_of(fs[i]));
     end_two();
+}
+
+static void finish_last_and_first(void *arg)
+{
+    (void)arg;
+    become_worker(0);
+    cfuti_execute(cfuti_self(), &s.f[2]);
+    cfuti_execute(cfuti_self(), &s.f[0]);
+    leave_workers();
+}
+
+SCENARIO(wait_puts_done_ones_first,
+         "The last and the first of three end, and the time of the wait, too: what is done stands "
+         "in front.", .bound = 3)
+{
+    cfut_future *fs[3] = { &s.f[0], &s.f[1], &s.f[2] };
+    ptrdiff_t n;
+
+    begin_queues(1);
+    for (int i = 0; i < 3; i++) make_pending(i);
+    x_go(finish_last_and_first, NULL);
+    n = cfut_wait(fs, 3, CFUT_ALL_COMPLETED, CFUT_MS(1));
+    x_check(n >= 0 && n <= 2);
+    for (ptrdiff_t i = 0; i < n; i++) check_ran(index_of(fs[i]));
+    x_check(n < 2 || fs[2] == &s.f[1]);
+    x_join_all();
+    end_pool();
 }
 
 SCENARIO(iterate_over_two, "Each future is yielded once, and is its owner's then.", .bound = 3)
@@ -147,19 +174,27 @@ SCENARIO(iterate_and_end_early, "An iteration that ends after the first lets the
     end_two();
 }
 
-static void iterate_over_both(void *arg)
+static void iterate_over(size_t total)
 {
-    cfut_future *fs[2] = { &s.f[0], &s.f[1] };
+    cfut_future *fs[3] = { &s.f[0], &s.f[1], &s.f[2] }, *f;
     cfut_iter it;
-    int n = 0;
+    size_t n = 0;
 
-    (void)arg;
-    x_check(cfut_as_completed(&it, fs, 2, CFUT_FOREVER) == CFUT_OK);
-    while (cfut_next(&it)) n++;
-    x_check(n == 2 && it.status == CFUT_OK);
+    x_check(cfut_as_completed(&it, fs, total, CFUT_FOREVER) == CFUT_OK);
+    while ((f = cfut_next(&it)) != NULL) {
+        check_ran(index_of(f));
+        n++;
+    }
+    x_check(n == total && it.status == CFUT_OK);
 }
 
-static void pop_both(void *arg)
+static void iterate_over_both(void *arg)
+{
+    (void)arg;
+    iterate_over(2);
+}
+
+static void finish_both(void *arg)
 {
     (void)arg;
     become_worker(0);
@@ -175,7 +210,7 @@ SCENARIO(two_iterators_over_two,
     begin_queues(2);
     make_pending(0);
     make_pending(1);
-    x_go(pop_both, NULL);
+    x_go(finish_both, NULL);
     x_go(iterate_over_both, NULL);
     iterate_over_both(NULL);
     end_two();
@@ -188,6 +223,25 @@ static void wait_by_hand_or_not(void *arg)
 
     (void)arg;
     x_check(n == CFUT_NO_MEMORY || (n == 1 && s.f[0].status == 7));
+}
+
+static void iterate_over_three(void *arg)
+{
+    (void)arg;
+    iterate_over(3);
+}
+
+SCENARIO(iterate_beside_a_result,
+         "An iterator yields nothing that is not done yet, though it has arrived.", .bound = 3)
+{
+    begin_queues(2);
+    for (int i = 0; i < 3; i++) make_pending(i);
+    finish_second(NULL);
+    x_go(iterate_over_three, NULL);
+    x_go(finish_first, NULL);
+    just_result(&zero);
+    cfuti_execute(cfuti_self(), &s.f[2]);
+    end_two();
 }
 
 SCENARIO(wait_without_memory,
