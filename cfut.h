@@ -1120,6 +1120,7 @@ static inline cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *
 #define CFUT_ASSERT(x) ((void)0)
 #endif
 
+#ifndef CFUTI_TUNED                 /* a test may define them all itself */
 enum {
     CFUTI_CACHE_LINE = 64,
     CFUTI_MAX_WORKERS = 65536,
@@ -1135,6 +1136,7 @@ enum {
                                        so as not to beat in time with a program */
     CFUTI_GRAVES = 256              /* ended pools whose handles still answer */
 };
+#endif
 
 /*=========================================================================
     >>compiler   attributes, thread-local storage, system headers
@@ -1870,6 +1872,9 @@ static void cfuti_sys_hooks(void)
 #endif
 #ifndef cfuti_thread_name
 #define cfuti_thread_name cfuti_sys_thread_name
+#endif
+#ifndef cfuti_guard
+#define cfuti_guard cfuti_sys_guard
 #endif
 #ifndef cfuti_wait_word
 #define cfuti_wait_word cfuti_sys_wait
@@ -3463,7 +3468,7 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
     cfuti_guarded g = { f, CFUT_OK };
 
     if (t->worker) return cfuti_execute(t, f);
-    cfuti_sys_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
+    cfuti_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
     return g.status;
 }
 
@@ -4211,7 +4216,8 @@ static bool cfuti_inbox_refill(cfuti_pool *p, uintptr_t *x)
     *x = CFUTI_EMPTY;
     if (!cfuti_load_relaxed(&p->spill_first)) return true;  /* a hint; cfuti_park is sure */
     cfuti_lock(&p->lock);
-    refilled = cfuti_spill_to_inbox(p);
+    /* what has come into it since our claim goes first */
+    refilled = cfuti_load_relaxed(&p->head) != p->tail || cfuti_spill_to_inbox(p);
     if (!refilled) *x = cfuti_spill_take(p);
     cfuti_unlock(&p->lock);
     return !refilled;
@@ -9133,7 +9139,7 @@ static void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_
     s.n = k;
     s.status = CFUT_CANCELLED;
     cfuti_shares_submit(&s, ex);
-    if (caller_runs) cfuti_sys_guard(cfuti_shares_run_mine, cfuti_shares_lost, &s);
+    if (caller_runs) cfuti_guard(cfuti_shares_run_mine, cfuti_shares_lost, &s);
     cfuti_shares_join(&s);
     if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s.status);     /* no share took it */
 }
