@@ -464,7 +464,7 @@ int main(int argc, char **argv)
     return 0;
 }
 END
-    for round in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         [ "$(./app)" = 1140 ]
         ./app exit
     done
@@ -508,7 +508,7 @@ int main(int argc, char **argv)
     return 0;
 }
 END
-    for round in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         [ "$(./app)" = "658410 1" ]         # workers by exec
         [ "$(./app fork)" = "658410 1" ]    # by fork, once a library's threads are gone
         [ "$(./app threads)" = "threads run" ]
