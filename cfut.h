@@ -76,12 +76,46 @@ CONCEPTS
   is nothing to release.
 
   An executor runs tasks: a thread pool, a pool of processes, the caller itself
-  (inline), or one of your own. It is a handle: made from a desc struct, ended by cfut_shutdown.
+  (inline), or one of your own. It is a handle: made from a desc struct, ended
+  by cfut_shutdown.
 
   CFUT_TASK(fn, In, Out); behind a task's definition makes typed calls:
   fn_submit, fn_result, fn_map, fn_spawn, fn_fork and so on, and the struct
   fn_future with the members base, in and out. CFUT_ACTION(fn, In); does the
-  same for a task without result, int fn(const In *in).
+  same for a task without result, int fn(const In *in). For a pointer type such
+  as char * the parameter is char *const *in.
+  What takes a cfut_future * takes &f.base of any typed future, or what
+  fn_submit returned; fn_of leads back from there to the fn_future.
+
+MANY AT ONCE
+
+  Results as they complete. The futures stand on the stack: so if time runs out,
+  what is left of them is reclaimed.
+
+      square_future f[10];
+      cfut_future *fs[10], *done;
+      cfut_iter it;
+
+      for (int i = 0; i < 10; i++)
+          fs[i] = square_submit(pool, &f[i], i);
+      cfut_as_completed(&it, fs, 10, CFUT_SEC(60));
+      while ((done = cfut_next(&it))) {
+          if (cfut_result(done) == CFUT_OK)
+              printf("%d\n", square_of(done)->out);
+          else
+              fprintf(stderr, "%s\n", cfut_error(done));
+      }
+      if (it.status != CFUT_OK)
+          cfut_reclaim(fs, 10);
+
+  An array through a task, with a limit for the whole of it, and a status of
+  each item:
+
+      int xs[] = { 1, 2, 3 }, ys[3], status[3];
+      cfut_map_desc desc = { .timeout = CFUT_SEC(60), .status = status };
+
+      if (square_map_with(pool, xs, ys, 3, &desc) == CFUT_OK)
+          printf("%d %d %d\n", ys[0], ys[1], ys[2]);   // prints 1 4 9
 
 LIFETIMES: WHO OWNS WHAT
 
@@ -105,7 +139,10 @@ LIFETIMES: WHO OWNS WHAT
 STATES OF A FUTURE
 
   FRESH (zeroed, never submitted) -> PENDING -> RUNNING -> FINISHED
+                                     PENDING -> FINISHED (refused; by hand)
                                      PENDING -> CANCELLED_AND_NOTIFIED
+  A future in memory that is neither zeroed nor was submitted has no state: only
+  a submit, a fork or cfut_future_init may be its first call.
   A future completed by hand passes through CANCELLED in between: it is done
   for cfut_done and cfut_result at once, and for cfut_wait and cfut_as_completed
   when its producer has acknowledged by cfut_start.
@@ -118,7 +155,8 @@ ERRORS
   done with the reason. Creation is alike: cfut_thread_pool never returns NULL.
   So there is one place to look, the result.
   In a task, return cfut_fail(errno, "cannot open %s", path); keeps a text of
-  up to 55 bytes in the future; cfut_error(f) returns it.
+  up to 55 bytes in the future; cfut_error(f) returns it. (An item of a map has
+  no future: it keeps its code only. A stream keeps both.)
   The library never aborts, exits, prints or raises a signal.
 
 WAITING AND DEADLOCK
@@ -217,6 +255,24 @@ PROCESS POOLS
   that waits for a task of the same pool gets CFUT_DEADLOCK.
   It isolates faults, it is no sandbox: a worker has the rights of the program.
 
+AN EXECUTOR OF ONE'S OWN
+
+  A struct that begins with cfut_executor, and a table of functions, of which
+  only submit is a must: see cfut_executor_ops. Futures, waiting, callbacks and
+  typed calls work with it as with a pool. The smallest one:
+
+      static int at_once_submit(cfut_executor *ex, cfut_future *f)
+      {
+          (void)ex;
+          cfut_run(f);                         // f is its owner's from here on
+          return CFUT_OK;
+      }
+      static const cfut_executor_ops at_once_ops = {
+          .name = "AtOnce",
+          .submit = at_once_submit,
+      };
+      static cfut_executor at_once = { .ops = &at_once_ops };
+
 THREAD SAFETY
 
   Executors: every function from every thread at any time, but for the end:
@@ -254,7 +310,9 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
   CFUT_IMPLEMENTATION   impl         compile the implementation here
   CFUT_STATIC           every file   all functions static: one private copy per
                                      implementing file, which is every file
-                                     that includes it
+                                     that includes it. Copies do not disturb
+                                     each other, but each deals with its own
+                                     executors and futures only
   CFUTDEF               every file   prefix of all public declarations
                                      (default extern), for dllexport
   CFUT_MALLOC(n)        impl         malloc and free; define both or none
@@ -394,13 +452,14 @@ enum cfut_status { CFUT_STATUS_LIST(CFUTI_ENUM) CFUTI_STATUS_LAST = -7018 };
 #undef CFUTI_ENUM
 
 /* A sentence for a status: for cfut's own from the list above, for codes above
-   0 "the task's own error code". Never NULL, never freed. Any thread. */
+   0 "the task's own error code", for others below 0 "unknown status". Never
+   NULL, never freed. Any thread. */
 CFUTDEF const char *cfut_strerror(int status);
 
 /* ---- time ---- */
 
-/* A duration in nanoseconds. Negative counts as 0 (poll). CFUT_FOREVER: no
-   limit. Sums beyond the range saturate. */
+/* A duration in nanoseconds. Negative counts as 0 (a wait polls; in a desc 0
+   means no limit). CFUT_FOREVER: no limit. Sums beyond the range saturate. */
 typedef int64_t cfut_ns;
 #define CFUT_NS(n)   ((cfut_ns)(n))
 #define CFUT_US(n)   ((cfut_ns)(n) * 1000)
@@ -473,14 +532,15 @@ struct cfut_future {
 };
 
 /* An executor's functions. All may be called from any thread; f is pending.
-   Hold no lock of your own around a call into cfut: submit and cancel are called
-   with a lock of f held, and callbacks run in cfut_run and cfut_finish. To
-   cancel what is queued, as in close: take f out of the queue, then call
-   cfut_finish(f, CFUT_CANCELLED) with your lock free. */
+   Hold no lock of your own around a call into cfut: cancel, which takes your
+   lock, is called with a lock of f held, and callbacks run in cfut_run and
+   cfut_finish. To cancel what is queued, as in close: take f out of the queue,
+   then call cfut_finish(f, CFUT_CANCELLED) with your lock free. */
 typedef struct cfut_executor_ops {
     const char *name;       /* of the kind, as "ThreadPoolExecutor" */
-    /* Takes f, to pass it to cfut_run later, or at once. Returns CFUT_OK, or
-       the status with which the submit is refused (then f is not kept). */
+    /* Takes f, to pass it to cfut_run later, or at once; f->next is free for a
+       queue. Returns CFUT_OK, or the status with which the submit is refused
+       (then f is not kept). Once f may have run it is not to be touched. */
     int (*submit)(cfut_executor *ex, cfut_future *f);
     /* Takes f out of the queue: true, and it will not be run. false: too late.
        Must not call cfut functions on f; must not wait for a running task.
@@ -489,7 +549,8 @@ typedef struct cfut_executor_ops {
     bool (*cancel)(cfut_executor *ex, cfut_future *f);
     /* cfut_close. NULL: does nothing. */
     void (*close)(cfut_executor *ex, int how);
-    /* cfut_shutdown: close, wait until timeout, free. NULL: CFUT_OK. */
+    /* cfut_shutdown: close, wait until timeout, free. CFUT_OK, or CFUT_TIMEOUT
+       and it may be called again. NULL: CFUT_OK. */
     int (*shutdown)(cfut_executor *ex, int how, cfut_ns timeout);
     /* NULL: 1 and 1. */
     size_t (*max_workers)(const cfut_executor *ex);
@@ -534,7 +595,8 @@ CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc);
 CFUTDEF cfut_executor *cfut_inline_executor(void);
 
 /* CFUT_OK, or why ex refuses tasks: the reason its creation failed,
-   CFUT_CLOSED, CFUT_BROKEN, CFUT_FORKED. NULL: CFUT_INVALID. Any thread. */
+   CFUT_CLOSED, CFUT_BROKEN, CFUT_FORKED, or what an executor of one's own says.
+   NULL: CFUT_INVALID. Any thread. */
 CFUTDEF int cfut_executor_status(const cfut_executor *ex);
 
 /* The same in words; what cfut_error says of a submit that ex refuses. Never NULL,
@@ -556,15 +618,16 @@ enum {
    tasks. With CFUT_DRAIN tasks of this executor may still submit to it, so
    nested work finishes. Any thread, tasks too; any number of times; does not
    wait (but with CFUT_CANCEL_PENDING runs the callbacks of what it cancels).
-   NULL does nothing. */
+   Nothing for NULL, in a forked child, and for an ended executor. */
 CFUTDEF void cfut_close(cfut_executor *ex, int how);
 
 /* cfut_close, then waits until the last task has ended and the last thread is
    gone, and frees ex. Returns CFUT_OK; CFUT_DEADLOCK from inside one of its own
-   tasks, or a callback of a task that a close of it is cancelling (nothing was
-   changed; CFUT_DETACH is allowed there); CFUT_FORKED in a forked child;
-   CFUT_INVALID for an unknown how. NULL, an executor that could not be made, and
-   one already ended: CFUT_OK, nothing happens. Two threads may call it at once. */
+   tasks or threads, or a callback of a task that a close of it is cancelling
+   (nothing was changed; CFUT_DETACH is allowed there); CFUT_FORKED in a forked
+   child; CFUT_INVALID for an unknown how. NULL, an executor that could not be
+   made, and one already ended: CFUT_OK, nothing happens. Two threads may call it
+   at once. */
 CFUTDEF int cfut_shutdown(cfut_executor *ex, int how);
 
 /* The same with a limit. CFUT_TIMEOUT: closed, but not freed; call again. */
@@ -685,9 +748,10 @@ CFUTDEF bool cfut_cancelled(const cfut_future *f);
 
 /* true: the task will never run, f is done with CFUT_CANCELLED and the
    caller's again (its callbacks have run, here); also when it was cancelled
-   before. false: it has started, or is done, or NULL; a started task is asked
-   to stop. Any thread; waits for nothing but another cancel of f that is under
-   way. A future completed by hand stays its producer's until cfut_start. */
+   before. false: it has started, or is done, NULL, zeroed, or a parent
+   process's; a started task is asked to stop. Any thread; waits for nothing but
+   another cancel of f that is under way. A future completed by hand stays its
+   producer's until cfut_start. */
 CFUTDEF bool cfut_cancel(cfut_future *f);
 
 /* The text given to cfut_fail, or cfut_strerror of the status; while f is
@@ -710,7 +774,7 @@ enum cfut_state {
 /* f's state at this moment. NULL: FRESH. Any thread; never blocks. */
 CFUTDEF enum cfut_state cfut_future_state(const cfut_future *f);
 
-/* One consistent view of a future. */
+/* One consistent view of a future. NULL: FRESH, the rest false. Any thread. */
 typedef struct cfut_snapshot {
     enum cfut_state state;
     int status;                 /* CFUT_OK unless done is true */
@@ -732,16 +796,17 @@ CFUTDEF void cfut_future_init(cfut_future *f);
 
 /* PENDING -> RUNNING: true, from now on cancel comes too late. CANCELLED ->
    CANCELLED_AND_NOTIFIED: false, wait and as_completed see it, and the producer
-   must not touch f again. Anything else: false. One producer. */
+   must not touch f again. Anything else, and a future in the hands of a pool:
+   false, nothing happens. One producer. */
 CFUTDEF bool cfut_start(cfut_future *f);
 
 /* Completes f with a status, from PENDING or RUNNING; runs callbacks, wakes
    waiters; f is then its owner's. A future that was submitted to an executor of
    one's own and has not started ends as cancelled with CFUT_CANCELLED.
-   CFUT_OK; CFUT_INVALID_STATE when f is already final, cancelled, zeroed, or in
-   the hands of a thread pool; CFUT_FORKED when an executor of the parent process
-   has it; CFUT_INVALID for NULL. CFUT_TIMEOUT as status becomes ETIMEDOUT. Any
-   thread. */
+   CFUT_OK; CFUT_INVALID_STATE when f is already final, cancelled, zeroed, in the
+   hands of a pool, or run by cfut_run; CFUT_FORKED when an executor of the parent
+   process has it; CFUT_INVALID for NULL. CFUT_TIMEOUT as status becomes
+   ETIMEDOUT. Any thread. */
 CFUTDEF int cfut_finish(cfut_future *f, int status);
 
 /* For executors: starts, calls and finishes one future that was handed to
@@ -790,7 +855,8 @@ typedef struct cfuti_collector {
    copied while in use. */
 typedef struct cfut_iter {
     /* read-only */
-    int status;                 /* why cfut_next returned NULL: CFUT_OK, all seen */
+    int status;                 /* why cfut_next returned NULL: CFUT_OK, all seen;
+                                   CFUT_END, ended early by cfut_iter_end */
     size_t unfinished;          /* not yielded yet, of */
     size_t total;               /* distinct futures */
     /* private */
@@ -818,8 +884,10 @@ CFUTDEF cfut_future *cfut_next(cfut_iter *it);
 CFUTDEF void cfut_iter_end(cfut_iter *it);
 
 /* Makes the memory of fs[0..n) the caller's: cancels what waits, asks what runs
-   to stop, waits for all. NULL entries are skipped, and futures of tasks that the
-   caller itself is in; order is kept. */
+   to stop, waits for all. A future completed by hand is awaited, too, until its
+   producer has finished it or seen by cfut_start that it is cancelled. Skipped
+   are NULL entries, zeroed ones, in a forked child those of the parent, and
+   futures of tasks that the caller itself is in. Order is kept. Any thread. */
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* ---- map ---- */
@@ -827,9 +895,10 @@ CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 /* Zero in a field means the default. */
 typedef struct cfut_map_desc {
     size_t chunksize;       /* items that are never split; 0: chosen */
-    cfut_ns timeout;        /* of the whole; 0: none */
+    cfut_ns timeout;        /* of the whole; 0 or less: none */
     int *status;            /* NULL, or n statuses, one per item */
-    bool caller_runs;       /* the calling thread takes part though no worker */
+    bool caller_runs;       /* the calling thread takes part though no worker (not
+                               with a process pool) */
 } cfut_map_desc;
 
 /* Runs task on n items: in and out are arrays of task->in_size and out_size
@@ -837,16 +906,19 @@ typedef struct cfut_map_desc {
    after a failure; returns the first failure in index order, or CFUT_OK. On
    timeout what has not started is cancelled (status CFUT_CANCELLED), what runs
    is asked to stop and waited for, and CFUT_TIMEOUT is returned (also when all
-   items have run, but not in time). CFUT_INVALID:
-   NULL where an array is needed. A refused submit: that status for all items.
-   Any thread; a worker takes part. desc NULL: all defaults. */
+   items have run, but not in time). CFUT_INVALID: ex or task NULL, or an array
+   that is needed, or sizes beyond the address space. A refused submit: that
+   status for all items. An executor closed with CFUT_CANCEL_PENDING meanwhile:
+   CFUT_CANCELLED or CFUT_CLOSED for what has not started. From a callback of a process pool on
+   that pool: CFUT_DEADLOCK. An item's text is not kept. n 0: CFUT_OK. Any
+   thread; a worker takes part. desc NULL: all defaults. */
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc);
 
 /* ---- stream: the lazily fed map ---- */
 
 /* Writes the next input to in (task->in_size bytes). CFUT_OK; CFUT_END: there
-   are no more; another status ends the input too and is returned by
+   are no more; another status ends the input too and is returned once by
    cfut_stream_next after the last item. Called in the thread that calls
    cfut_stream_open and cfut_stream_next. */
 typedef int (*cfut_pull_fn)(void *user, void *in);
@@ -862,24 +934,29 @@ typedef struct cfut_stream_desc {
 /* Pulls buffersize items and submits them; each cfut_stream_next yields one and
    pulls one. Constant memory, endless input welcome. One allocation, here.
    Never NULL: a stream that could not be made answers each cfut_stream_next with
-   the reason (CFUT_NO_MEMORY, CFUT_INVALID), so stop at any of these and at
-   CFUT_END. desc NULL: all defaults. */
+   the reason (CFUT_NO_MEMORY, CFUT_INVALID), and one whose executor refuses tasks
+   yields that as the status of each item (CFUT_CLOSED and so on): with endless
+   input stop at these, too, not only at CFUT_END. One thread at a time. desc
+   NULL: all defaults. */
 CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, cfut_pull_fn pull,
                                       void *user, const cfut_stream_desc *desc);
 
 /* Waits for the next item and copies its result to out (out_size bytes; NULL:
    dropped). Returns the item's status (out is written only for CFUT_OK; the
-   stream goes on after a failure); CFUT_END after the last one; CFUT_TIMEOUT:
-   call again. NULL stream: CFUT_INVALID. */
+   stream goes on after a failure); CFUT_END after the last one, each time. No
+   item was yielded with CFUT_TIMEOUT (call again), with CFUT_DEADLOCK from the
+   wait, and with CFUT_FORKED in a forked child. NULL stream: CFUT_INVALID. */
 CFUTDEF int cfut_stream_next(cfut_stream *s, void *out);
 CFUTDEF int cfut_stream_next_timeout(cfut_stream *s, void *out, cfut_ns timeout);
 
-/* Of the item yielded last: its index in the input, and its error text. */
+/* Of the item yielded last: its index in the input, and its error text, valid
+   until the next call for s. NULL and before the first: 0, and a text all the
+   same. */
 CFUTDEF size_t cfut_stream_index(const cfut_stream *s);
 CFUTDEF const char *cfut_stream_error(const cfut_stream *s);
 
-/* Cancels what has not started (or drains), waits for what runs, frees. NULL
-   does nothing. */
+/* Cancels what has not started and asks what runs to stop (or drains), waits for
+   it, frees. NULL does nothing. */
 CFUTDEF void cfut_stream_close(cfut_stream *s);
 
 /* ---- inside a task ---- */
@@ -891,10 +968,12 @@ CFUTDEF void cfut_stream_close(cfut_stream *s);
 CFUTDEF int cfut_fail(int code, const char *fmt, ...) CFUTI_PRINTF(2, 3);
 
 /* Whether the running task was asked to stop (cfut_cancel, cfut_reclaim, a
-   map's timeout). false outside a task. */
+   map's timeout; in a map's item also when the task that called the map was).
+   false outside a task. */
 CFUTDEF bool cfut_stop_requested(void);
 
-/* The executor running this task and its future; NULL outside a task. */
+/* The executor running this task (NULL in a process pool's worker) and its
+   future; NULL outside a task. In a map's item the future is one of the map's. */
 CFUTDEF cfut_executor *cfut_current(void);
 CFUTDEF cfut_future *cfut_current_future(void);
 
@@ -912,13 +991,15 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
 
 /* Runs f if nobody did, else waits for it; the task's status, or CFUT_CANCELLED
    if the pool was closed with CFUT_CANCEL_PENDING. Never CFUT_DEADLOCK: if this
-   wait would close a circle, another wait in the circle gets that answer. */
+   wait would close a circle, another wait in the circle gets that answer.
+   CFUT_FORKED in a forked child; NULL: CFUT_INVALID. */
 CFUTDEF int cfut_join(cfut_future *f);
 
 /* ---- futures on the heap ---- */
 
 /* For CFUT_TASK: allocates size bytes, copies in_size bytes to in_at, submits
-   with out at out_at. NULL: out of memory. */
+   with out at out_at (0: no out). NULL: out of memory. A refused submit is a
+   future like any other, to be released. */
 CFUTDEF cfut_future *cfut_spawn(cfut_executor *ex, const cfut_task *task, const void *in,
                                 size_t size, size_t in_at, size_t out_at);
 
@@ -947,7 +1028,8 @@ CFUTDEF void cfut_release(cfut_future *f);
 
    CFUT_ACTION(fn, In); for int fn(const In *in): the same without out;
    fn_map(ex, in, n), fn_map_with(ex, in, n, &desc).
-   In and Out are types that can be assigned (no arrays; wrap them). */
+   In and Out are types that can be assigned (no arrays; wrap them). For a pointer
+   type In the function's parameter is In const *, as in char *const *in. */
 #define CFUT_TASK(fn_, In, Out) \
     typedef struct fn_##_future { cfut_future base; In in; Out out; } fn_##_future; \
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
