@@ -111,5 +111,7 @@ int main(int argc, char **argv)
 
     if (status != CFUT_OK)
         fprintf(stderr, "primes: %s\n", cfut_strerror(status));
-    return status == CFUT_OK && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (fflush(stdout) != 0 || ferror(stdout))  /* an earlier flush may have met the error */
+        return EXIT_FAILURE;
+    return status == CFUT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
