@@ -190,6 +190,32 @@ static inline bool run_apart(void (*fn)(const void *arg, double *value), const v
     return waitpid(child, &status, 0) == child && status == 0 && got == (ssize_t)size;
 }
 
+/* ---- another program ---- */
+
+/* The first line that a shell command prints; empty if there is none. Whether the
+   command succeeded. */
+static inline bool first_line(const char *command, char *buf, size_t size)
+{
+    FILE *out;
+
+    buf[0] = '\0';
+    fflush(NULL);
+    out = popen(command, "r");
+    if (out && !fgets(buf, (int)size, out))
+        buf[0] = '\0';
+    buf[strcspn(buf, "\n")] = '\0';
+    return out && pclose(out) == 0;
+}
+
+/* Runs a shell command that prints up to MAX_VALUES figures. */
+static inline bool run_command(const char *command, double *value)
+{
+    char line[256];
+
+    return first_line(command, line, sizeof line) &&
+           sscanf(line, "%lf %lf %lf", &value[0], &value[1], &value[2]) >= 1;
+}
+
 /* ---- memory ---- */
 
 /* Bytes of this process that lie in memory. */
@@ -220,6 +246,17 @@ static inline int number(const char *text, int max)
     if (*end || n < 1 || n > max)
         die("not a number from 1 to %d: %s", max, text);
     return (int)n;
+}
+
+/* Is name one of names, which have commas between? */
+static inline bool is_listed(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *p = names; (p = strstr(p, name)); p += n)
+        if ((p == names || p[-1] == ',') && (p[n] == ',' || p[n] == '\0'))
+            return true;
+    return false;
 }
 
 static inline FILE *must_open(const char *path)
@@ -259,6 +296,36 @@ static inline double percentile(double *v, size_t n, double p)
     qsort(v, n, sizeof v[0], by_value);
     return v[(size_t)((double)(n - 1) * p)];
 }
+
+/* ---- the table ---- */
+
+struct metric {
+    const char *name, *unit;    /* name NULL ends the list */
+};
+
+/* Digits behind the point that a figure deserves. */
+static inline int decimals(double x)
+{
+    return x < 10 ? 2 : 1;
+}
+
+static inline void print_spread(const char *side, struct spread v)
+{
+    printf("       %-14s %10.*f [%.*f .. %.*f]", side, decimals(v.median), v.median,
+           decimals(v.min), v.min, decimals(v.max), v.max);
+}
+
+static inline void print_ratio(double ratio, double noise)
+{
+    if (ratio <= 0)
+        printf("        -");
+    else if (ratio < noise && ratio > 1 / noise)
+        printf("  %6.2fx (noise)", ratio);
+    else
+        printf("  %6.2fx", ratio);
+}
+
+static const char csv_head[] = "workload,what,workers,metric,unit,side,median,min,max,ratio,n\n";
 
 /* ---- the machine ---- */
 

@@ -129,10 +129,6 @@ static size_t side_slow(const struct side *s)
 
 /* ---- what is measured ---- */
 
-struct metric {
-    const char *name, *unit;    /* name NULL ends the list */
-};
-
 struct work {
     const char *id, *what;
     const char *verb;           /* for other programs; NULL: none is asked */
@@ -600,15 +596,11 @@ static void run_peer(const struct peer *p, const struct work *w, double *value)
 /* Figures that a program does not print stay unknown. */
 static void run_program(const struct program *p, const struct work *w, double *value)
 {
-    char command[1024], line[256] = "";
-    FILE *out;
+    char command[1024];
 
     snprintf(command, sizeof command, "timeout %d %s %s %zu %zu %d", LIMIT_S, p->command, w->verb,
              w->n, w->repeats, w->workers);
-    fflush(NULL);
-    out = popen(command, "r");
-    if (!out || !fgets(line, sizeof line, out) || pclose(out) != 0 ||
-        sscanf(line, "%lf %lf %lf", &value[0], &value[1], &value[2]) < 1)
+    if (!run_command(command, value))
         die("%s failed in %s: %s", p->name, w->id, command);
 }
 
@@ -670,22 +662,6 @@ static void run_round(const struct work *w, int round, struct results *r)
     }
 }
 
-static void print_ratio(double ratio, double noise)
-{
-    if (ratio <= 0)
-        printf("        -");
-    else if (ratio < noise && ratio > 1 / noise)
-        printf("  %6.2fx (noise)", ratio);
-    else
-        printf("  %6.2fx", ratio);
-}
-
-/* Digits behind the point that a figure deserves. */
-static int decimals(double x)
-{
-    return x < 10 ? 2 : 1;
-}
-
 static void print_side(const struct work *w, const struct results *r, int s, int k, int rounds)
 {
     struct spread v = spread_of(r->value[s][k], rounds);
@@ -693,8 +669,7 @@ static void print_side(const struct work *w, const struct results *r, int s, int
 
     if (isnan(v.median))
         return;
-    printf("       %-14s %10.*f [%.*f .. %.*f]", side_name(&sides[s]), decimals(v.median), v.median,
-           decimals(v.min), v.min, decimals(v.max), v.max);
+    print_spread(side_name(&sides[s]), v);
     if (s > 0)
         print_ratio(spread_of(r->ratio[s][k], rounds).median, w->noise);
     if (n != w->n)
@@ -728,8 +703,6 @@ static void print_table(const struct work *w, const struct results *r, int round
     print_unable(w);
     fflush(stdout);
 }
-
-static const char csv_head[] = "workload,what,workers,metric,unit,side,median,min,max,ratio,n\n";
 
 static void write_csv(FILE *to, const struct work *w, const struct results *r, int rounds)
 {
@@ -859,17 +832,6 @@ static struct options parse(int argc, char **argv)
     return o;
 }
 
-/* Is name one of names, which have commas between? */
-static bool is_listed(const char *names, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (const char *p = names; (p = strstr(p, name)); p += n)
-        if ((p == names || p[-1] == ',') && (p[n] == ',' || p[n] == '\0'))
-            return true;
-    return false;
-}
-
 static void keep_listed_sides(const char *names)
 {
     int kept = 1;               /* cfut */
@@ -882,17 +844,11 @@ static void keep_listed_sides(const char *names)
 
 static void side_version(const struct side *s, char *buf, size_t size)
 {
-    FILE *out;
-
     buf[0] = '\0';
-    if (s->peer && s->peer->version) {
+    if (s->peer && s->peer->version)
         s->peer->version(buf, size);
-    } else if (s->program && (out = popen(s->program->version, "r"))) {
-        if (!fgets(buf, (int)size, out))
-            buf[0] = '\0';
-        pclose(out);
-    }
-    buf[strcspn(buf, "\n")] = '\0';
+    else if (s->program)
+        first_line(s->program->version, buf, size);
 }
 
 static void print_head(const char *prefix, const struct options *o)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws core.csv and linear.csv in OUT: an SVG for each workload with a panel for
+# Draws core.csv, process.csv and linear.csv in OUT: an SVG for each workload with a panel for
 # each of its tables (first figure only), one for each workload that was run with
 # three numbers of workers or more, and one for linear cost.
 #
@@ -8,6 +8,8 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$1"
+
+cat core.csv process.csv >tables.dat
 
 draw() { # KIND ID UNIT
     gnuplot -e "kind='$1'; id='$2'; unit='$3'" "$here/plot.gp"
@@ -25,7 +27,7 @@ tables_of() { # WORKLOAD
             print $2 "; " $3 " worker" ($3 > 1 ? "s" : "") >(id ".titles")
             row = 0
         }
-        $4 == metric[$2, $3] { print ++row, "\"" $6 "\"", $7, $8, $9 }' core.csv >"$1.dat"
+        $4 == metric[$2, $3] { print ++row, "\"" $6 "\"", $7, $8, $9 }' tables.dat >"$1.dat"
 }
 
 # A block for each side: workers and median. Nothing with fewer than 3 numbers.
@@ -42,7 +44,7 @@ scale_of() { # WORKLOAD
                 print order[i] >(id "-scale.titles")
                 print rows[order[i]] "\n"
             }
-        }' core.csv >"$1-scale.dat"
+        }' tables.dat >"$1-scale.dat"
 }
 
 linear_series() {
@@ -57,8 +59,8 @@ linear_series() {
         { print $3, $5, $6, $7 }' linear.csv >linear.dat
 }
 
-for id in $(awk -F, 'NR > 1 && !seen[$1]++ { print $1 }' core.csv); do
-    unit=$(awk -F, -v id="$id" '$1 == id { print $4 ", " $5; exit }' core.csv)
+for id in $(awk -F, '$1 != "workload" && !seen[$1]++ { print $1 }' tables.dat); do
+    unit=$(awk -F, -v id="$id" '$1 == id { print $4 ", " $5; exit }' tables.dat)
     tables_of "$id"
     draw tables "$id" "$unit"
     scale_of "$id"

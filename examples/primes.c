@@ -4,7 +4,8 @@
        cc -I. -pthread examples/primes.c -o primes && ./primes
 
    A map runs one task on every element of an array, in parallel, and puts the
-   results into another array, in the same order. */
+   results into another array, in the same order. Whether its workers are threads
+   or processes is the choice of one word. */
 #define CFUT_IMPLEMENTATION
 #include "cfut.h"
 
@@ -16,9 +17,9 @@
 #include <string.h>
 
 static const char usage[] =
-    "Usage: primes [NUMBER]...\n"
+    "Usage: primes [--processes] [NUMBER]...\n"
     "Says of each NUMBER (up to 2^64 - 1) whether it is prime. Without one, of six\n"
-    "large numbers. All processors take part.\n";
+    "large numbers. All processors take part, with a thread or a process on each.\n";
 
 static const uint64_t examples[] = {
     112272535095293, 112582705942171, 112272535095293,
@@ -82,11 +83,17 @@ static uint64_t *parse_numbers(char **argv, size_t n)
 
 int main(int argc, char **argv)
 {
-    size_t n = argc > 1 ? (size_t)argc - 1 : 0;
     uint64_t *numbers = NULL;
+    bool processes;
     cfut_executor *pool;
+    size_t n;
     int status;
 
+    cfut_process_main(&argc, &argv);    /* first; in a worker process it does not return */
+    processes = argc > 1 && strcmp(argv[1], "--processes") == 0;
+    argv += processes;
+    argc -= processes;
+    n = argc > 1 ? (size_t)argc - 1 : 0;
     if (n && strcmp(argv[1], "--help") == 0) {
         fputs(usage, stdout);
         return EXIT_SUCCESS;
@@ -94,7 +101,7 @@ int main(int argc, char **argv)
     if (n && !(numbers = parse_numbers(argv, n)))
         return EXIT_FAILURE;
 
-    pool = cfut_thread_pool(NULL);      /* one thread for each processor */
+    pool = processes ? cfut_process_pool(NULL) : cfut_thread_pool(NULL);
     if (n)
         status = print_primes(pool, numbers, n);
     else
@@ -104,5 +111,7 @@ int main(int argc, char **argv)
 
     if (status != CFUT_OK)
         fprintf(stderr, "primes: %s\n", cfut_strerror(status));
-    return status == CFUT_OK && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (fflush(stdout) != 0 || ferror(stdout))  /* an earlier flush may have met the error */
+        return EXIT_FAILURE;
+    return status == CFUT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

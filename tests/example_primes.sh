@@ -22,8 +22,28 @@ ok() {          # ok STATUS NAME: one test, passed if STATUS is 0
     fi
 }
 
-# prints NAME ARGUMENTS...: exits with 0 and prints $dir/expected.
+# Where there are no process pools (Windows), it says so.
+if "$bin" --processes 2 2>&1 | grep -q 'not supported'; then
+    kinds=threads
+else
+    kinds='threads processes'
+fi
+
+# prints NAME ARGUMENTS...: with each kind of workers, exits with 0 and prints
+# $dir/expected.
 prints() {
+    name=$1
+    shift
+    for kind in $kinds; do
+        if [ $kind = threads ]; then
+            prints_with "$name" "$@"
+        else
+            prints_with "$name, processes" --processes "$@"
+        fi
+    done
+}
+
+prints_with() {
     name=$1
     shift
     "$bin" "$@" >"$dir/stdout" 2>"$dir/stderr"
@@ -86,6 +106,7 @@ rejects "signed" +7
 rejects "empty" ''
 rejects "too large" 18446744073709551616
 rejects "unknown option" --nonsense
+rejects "unknown option behind another" --processes --nonsense
 "$bin" --help >"$dir/stdout" 2>"$dir/stderr"
 [ $? -eq 0 ] && grep -q '^Usage: primes ' "$dir/stdout" && [ ! -s "$dir/stderr" ]
 ok $? "help"
