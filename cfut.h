@@ -5996,8 +5996,7 @@ typedef struct cfuti_entry {            /* a slot, as the host knows it; under l
     uint32_t number;
     uint32_t filling;                   /* atomic: somebody copies in into it */
     uint32_t progress;                  /* when it was last looked at */
-    bool collecting;                    /* it is done: the manager copies its result */
-    int why;                            /* its worker is killed */
+    int why;
     size_t bulk, bulk_size;             /* its part of the bulk; size 0: none */
 } cfuti_entry;
 
@@ -6043,7 +6042,6 @@ struct cfuti_procs {
     cfuti_common *common;
     cfuti_proc *procs;
     size_t max_workers;
-    uint64_t most;                      /* bytes of in, or of out, of one task */
     cfut_process_pool_desc desc;
     pid_t helper;
     /* under the registry's lock */
@@ -6059,7 +6057,6 @@ struct cfuti_procs {
     int idle_deaths;
     int kill_all;                       /* a signal for all workers, or 0 */
     cfut_ns retry_at;                   /* a worker could not be started: not before */
-    cfut_ns until;                      /* how long the manager sleeps, at most */
     char reason[56];                    /* why it is broken */
     cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there */
     /* atomic */
@@ -6186,13 +6183,13 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
     if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
-    if (i < 0 && unused >= 0 && !p->closed) {
+    if (i < 0 && unused >= 0) {
         p->common->names[unused] = place;
         p->code[unused] = fn;
         i = unused;
     }
     cfuti_unlock(&p->lock);
-    return i >= 0 ? i : p->closed ? (int)CFUT_CLOSED : (int)CFUT_FULL;
+    return i >= 0 ? i : (int)CFUT_FULL;
 }
 
 /* ---- bulk; under lock ---- */
@@ -6328,7 +6325,6 @@ static cfuti_entry *cfuti_proc_reserve(cfuti_proc *w, cfut_future *f)
     e->future = f;
     e->proc = w;
     e->number = w->tail;
-    e->collecting = false;
     e->why = CFUTI_WHY_NOT;
     e->bulk = at;
     e->bulk_size = size;
@@ -6403,7 +6399,7 @@ static void cfuti_procs_grow(cfuti_procs *p)
 static int cfuti_procs_check(const cfuti_procs *p, cfut_future *f)
 {
     const cfut_task *task = f->task;
-    uint64_t most = p->most / cfuti_items_of(f);
+    uint64_t most = p->common->layout.bulk / 4 / cfuti_items_of(f);
 
     if ((!f->in && task->in_size) || (!f->out && task->out_size)) return CFUT_INVALID;
     return task->in_size > most || task->out_size > most ? (int)CFUT_INVALID : (int)CFUT_OK;
@@ -6421,9 +6417,8 @@ static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
     if (!*e) {
         cfuti_procs_append(p, f);
         cfuti_procs_grow(p);
-    } else if (f->u.before.limit && (*e)->number == w->head &&
-               w->began + (cfut_ns)f->u.before.limit < p->until) {
-        cfuti_procs_call(p);            /* the manager would sleep beyond that */
+    } else if (f->u.before.limit) {
+        cfuti_procs_call(p);            /* it sleeps without regard to that */
     }
     return CFUT_OK;
 }
@@ -6450,53 +6445,12 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     return status;
 }
 
-/* Under lock: takes e's task back from its worker, if that has not begun it. */
-static bool cfuti_entry_take(cfuti_entry *e)
-{
-    uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
-
-    if (e->collecting || !e->future) return false;
-    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
-                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
-        return false;
-    e->future = NULL;
-    e->proc->tasks--;
-    return true;
-}
-
-/* Under lock: back to the list with all that waits behind e's task, so that its worker
-   can be killed without harm to another. false: one of these has begun, so e's is done. */
-static bool cfuti_entry_isolate(const cfuti_entry *e)
-{
-    cfuti_proc *w = e->proc;
-    uint32_t number = w->tail;
-
-    while (number != ((e->number + 1) & CFUTI_NUMBERS)) {
-        cfuti_entry *behind;
-        cfut_future *f;
-        unsigned round = 0;
-
-        number = (number - 1) & CFUTI_NUMBERS;
-        behind = cfuti_proc_entry(w, number);
-        f = behind->future;
-        if (!f) continue;
-        /* acquire: in has been read. Who fills it does not need the lock */
-        while (cfuti_load_acquire(&behind->filling)) cfuti_backoff(&round);
-        if (!cfuti_entry_take(behind)) return false;
-        cfuti_procs_prepend(w->pool, f);
-    }
-    return true;
-}
-
-/* Under lock: the worker is to be killed for the sake of e, unless that is done. */
+/* Under lock: the worker is to be killed for the sake of e. */
 static void cfuti_entry_kill(cfuti_entry *e, int why)
 {
     cfuti_proc *w = e->proc;
     cfut_ns grace = w->pool->desc.kill_grace;
-    /* relaxed: the worker's later steps are stopped by cfuti_entry_isolate */
-    uint32_t state = cfuti_load_relaxed(cfuti_proc_word(w, e->number)) & 7;
 
-    if (w->kill_at || e->collecting || state == CFUTI_DONE_SLOT || !cfuti_entry_isolate(e)) return;
     e->why = why;
     w->kill_at = cfuti_deadline(grace);
     w->signal = grace > 0 ? SIGTERM : SIGKILL;
@@ -6509,7 +6463,19 @@ static void cfuti_entry_stop(cfuti_entry *e)
     cfuti_proc *w = e->proc;
 
     cfuti_store_relaxed(&w->orders->slot[e->number % CFUTI_SLOTS].stop, 1u);   /* relaxed: a flag */
-    if (w->pool->desc.kill_on_cancel) cfuti_entry_kill(e, CFUTI_WHY_CANCEL);
+    if (w->pool->desc.kill_on_cancel && !w->kill_at) cfuti_entry_kill(e, CFUTI_WHY_CANCEL);
+}
+
+/* Under lock: takes e's task back from its worker, if that has not begun it. */
+static bool cfuti_entry_take(cfuti_entry *e)
+{
+    uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
+
+    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
+                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
+        return false;
+    e->future = NULL;
+    return true;
 }
 
 /* The entry of f, which is not filled any more, or NULL. The lock, which the
@@ -6618,38 +6584,30 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
                        r.status && r.has_text ? r.text : NULL);
 }
 
-/* Under lock: how many from w's head on are done, or were taken back; the former are
-   to be collected. *bad: a word that no worker of ours would write. */
-static uint32_t cfuti_proc_count_done(cfuti_proc *w, bool *bad)
+/* Without lock: how many of n from head on are done; collects their results. *bad:
+   a word that no worker of ours would write. */
+static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
+                                   cfuti_outcomes *outcomes, bool *bad)
 {
-    uint32_t k = 0, n = cfuti_proc_load(w);
+    uint32_t k = 0;
 
     *bad = false;
     for (; k < n; k++) {
-        uint32_t number = (w->head + k) & CFUTI_NUMBERS;
+        uint32_t number = (head + k) & CFUTI_NUMBERS;
         cfuti_entry *e = cfuti_proc_entry(w, number);
         uint32_t word;
 
         if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
         word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
-        if (e->future && word != CFUTI_WORD(number, CFUTI_DONE_SLOT)) {
+        if (word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT)) continue;
+        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT)) {
             *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
                    word != CFUTI_WORD(number, CFUTI_RUNNING);
             break;
         }
-        e->collecting = e->future != NULL;
+        cfuti_entry_collect(e, outcomes);
     }
     return k;
-}
-
-/* Without lock: collects the results of these k. */
-static void cfuti_proc_collect(cfuti_proc *w, uint32_t k, cfuti_outcomes *outcomes)
-{
-    for (uint32_t i = 0; i < k; i++) {
-        cfuti_entry *e = cfuti_proc_entry(w, (w->head + i) & CFUTI_NUMBERS);
-
-        if (e->collecting) cfuti_entry_collect(e, outcomes);
-    }
 }
 
 /* Under lock: the first k tasks of w are not in their slots any more. */
@@ -6679,25 +6637,28 @@ static void cfuti_proc_adapt(cfuti_proc *w, uint32_t n, cfut_ns began)
 static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
 {
     cfuti_procs *p = w->pool;
+    uint32_t head, n, k;
+    bool bad = false;
     cfut_ns began;
-    uint32_t k;
-    bool bad;
 
     cfuti_lock(&p->lock);
+    head = w->head;
+    n = cfuti_proc_load(w);
     began = w->began;
-    k = cfuti_proc_count_done(w, &bad);
-    if (bad && w->stopped) bad = false;
-    if (bad) {
+    cfuti_unlock(&p->lock);
+    if (!n) return false;
+    k = cfuti_proc_collect(w, head, n, outcomes, &bad);
+    if (!k && !bad) return false;
+    cfuti_lock(&p->lock);
+    cfuti_proc_retire(w, k);
+    if (k) {
+        p->idle_deaths = 0;
+        cfuti_proc_adapt(w, k, began);
+    }
+    if (bad && !w->stopped) {
         w->stopped = true;
         w->signal = SIGKILL;
     }
-    cfuti_unlock(&p->lock);
-    if (!k) return bad;
-    cfuti_proc_collect(w, k, outcomes);
-    cfuti_lock(&p->lock);
-    cfuti_proc_retire(w, k);
-    p->idle_deaths = 0;
-    cfuti_proc_adapt(w, k, began);
     cfuti_unlock(&p->lock);
     return true;
 }
@@ -6861,10 +6822,7 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
     cfuti_unlock(&p->lock);
     cfuti_proc_settle(w);
     cfuti_death_text(text, end, w->reports->exited);
-    cfuti_lock(&p->lock);
-    k = cfuti_proc_count_done(w, &bad);
-    cfuti_unlock(&p->lock);
-    cfuti_proc_collect(w, k, outcomes);
+    k = cfuti_proc_collect(w, w->head, cfuti_proc_load(w), outcomes, &bad);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) p->idle_deaths = 0;
@@ -6946,9 +6904,8 @@ static cfut_ns cfuti_proc_check_limit(cfuti_proc *w, cfut_ns now)
     progress = cfuti_load_relaxed(&w->reports->slot[e->number % CFUTI_SLOTS].progress);
     if (now - w->began >= limit && progress != e->progress) w->began = now;     /* another item */
     e->progress = progress;
-    if (now - w->began < limit) return w->began + limit;
-    cfuti_entry_kill(e, CFUTI_WHY_LIMIT);       /* or it is just done, which rings */
-    return w->kill_at ? w->kill_at : CFUT_FOREVER;
+    if (now - w->began >= limit) cfuti_entry_kill(e, CFUTI_WHY_LIMIT);
+    return w->began + limit;
 }
 
 /* Under lock: the same for the whole of w. */
@@ -7015,9 +6972,6 @@ static cfut_ns cfuti_procs_care(cfuti_procs *p, bool *full)
 
         if (due < next) next = due;
     }
-    /* an earlier time stays: tasks with a limit that come and go need not call us */
-    if (next < p->until || p->until <= now) p->until = next;
-    next = p->until;
     cfuti_unlock(&p->lock);
     return next;
 }
@@ -7656,7 +7610,6 @@ static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
 
     if (!c) return false;
     p->common = c;
-    p->most = l->bulk / 4;
     c->magic = CFUTI_PROCESS_MAGIC;
     c->version = CFUT_VERSION;
     c->workers = (uint32_t)p->max_workers;
@@ -7739,7 +7692,6 @@ static cfuti_procs *cfuti_procs_new(const cfut_process_pool_desc *desc, size_t w
     p->max_workers = workers;
     p->exit = CFUT_EXIT_ABANDON;        /* until it works */
     p->channel = p->file = p->bell[0] = p->bell[1] = -1;
-    p->until = CFUT_FOREVER;
     p->runner.procs = p;
     return p;
 }
