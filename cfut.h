@@ -5464,7 +5464,6 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     job.report = &c->reports->slot[number % CFUTI_SLOTS];
     job.self.state = cfuti_generation | CFUT_STATE_RUNNING;
     job.report->has_text = 0;
-    cfuti_store_relaxed(&job.report->progress, 0u);     /* relaxed: the word carries it */
     status = cfuti_job_prepare(&job);
     if (status) job.report->status = status;
     else cfuti_sys_guard(cfuti_job_run, cfuti_job_lost, &job);
@@ -5484,13 +5483,17 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
    it was taken back, the next number is due. */
 static bool cfuti_child_claim(cfuti_child *c, uint32_t number, bool *passed)
 {
-    uint32_t *word = &c->reports->slot[number % CFUTI_SLOTS].word;
-    uint32_t w = cfuti_load_seq_cst(word);                      /* W2 */
+    cfuti_report *r = &c->reports->slot[number % CFUTI_SLOTS];
+    uint32_t w = cfuti_load_seq_cst(&r->word);                  /* W2 */
     uint32_t ahead = ((w >> 3) - number) & (~0u >> 3);
 
     *passed = (ahead != 0 && ahead < 1u << 28) || w == CFUTI_WORD(number, CFUTI_TAKEN_SLOT);
-    return w == CFUTI_WORD(number, CFUTI_QUEUED) &&
-           cfuti_cas_acquire(word, &w, CFUTI_WORD(number, CFUTI_RUNNING));
+    if (w != CFUTI_WORD(number, CFUTI_QUEUED)) return false;
+    /* relaxed: the word carries it. Before that says RUNNING, as we may die at once,
+       and then it is read */
+    cfuti_store_relaxed(&r->progress, 0u);
+    /* acquire: the order. release: progress, to who finds RUNNING */
+    return cfuti_cas_acq_rel(&r->word, &w, CFUTI_WORD(number, CFUTI_RUNNING));
 }
 
 static void cfuti_child_leave(cfuti_child *c)
