@@ -6658,7 +6658,8 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) p->idle_deaths = 0;
-    expected = w->phase == CFUTI_LEAVING || p->over || p->kill_all || w->kill_at;
+    expected = p->over || p->kill_all || w->kill_at ||
+               (w->phase == CFUTI_LEAVING && w->head == w->tail);
     if (p->desc.on_worker_death == CFUT_BREAK_POOL && !expected) cfuti_procs_break(p, text);
     blamed = cfuti_proc_empty(w, outcomes, text);
     if (!blamed && !expected) cfuti_procs_idle_death(p, w, text);
