@@ -5856,6 +5856,7 @@ struct cfuti_proc {                     /* a worker; under lock */
     uint32_t tasks;                     /* that it got since its start */
     bool stopped;                       /* SIGKILL has been sent for, or it is gone */
     int signal;                         /* to be sent, or 0 */
+    int told;                           /* what was sent since the pool's kill_all says so */
     cfut_ns began;                      /* when the task at head got there */
     cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
     size_t bulk_head, bulk_tail, bulk_users;
@@ -6112,7 +6113,7 @@ static uint32_t cfuti_proc_depth(const cfuti_proc *w)
     const cfuti_procs *p = w->pool;
     uint32_t most = p->desc.queue_depth ? (uint32_t)p->desc.queue_depth : w->depth, left;
 
-    if (w->phase != CFUTI_READY || w->kill_at || w->stopped) return 0;
+    if (w->phase != CFUTI_READY || w->kill_at || w->stopped || p->kill_all) return 0;
     if (p->live < p->max_workers && !p->retry_at) most = 1;     /* rather another worker */
     if (!p->desc.max_tasks_per_child) return most;
     left = (uint32_t)p->desc.max_tasks_per_child - w->tasks + cfuti_proc_load(w);
@@ -6219,7 +6220,8 @@ static void cfuti_procs_grow(cfuti_procs *p)
 {
     size_t i = 0;
 
-    if (p->queued <= p->starting || p->live == p->max_workers || p->broken || p->retry_at) return;
+    if (p->queued <= p->starting || p->live == p->max_workers || p->retry_at) return;
+    if (p->broken || p->kill_all) return;
     while (p->procs[i].phase != CFUTI_ABSENT) i++;
     cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
     cfuti_procs_call(p);
@@ -6617,7 +6619,7 @@ static void cfuti_proc_reset(cfuti_proc *w)
     w->head = w->tail = w->tasks = 0;
     w->depth = 2;
     w->stopped = false;
-    w->signal = 0;
+    w->signal = w->told = 0;
     w->kill_at = 0;
     w->pid = 0;
     w->bulk_users = 0;
@@ -6712,9 +6714,9 @@ static bool cfuti_proc_serve(cfuti_proc *w)
         if (!cfuti_procs_send(p, CFUTI_START, w, 0)) return false;
         cfuti_proc_set(w, CFUTI_STARTING);
     }
-    if (p->kill_all && w->pid && !w->stopped) {
-        w->signal = p->kill_all;
-        w->stopped = true;
+    if (p->kill_all && w->pid && w->told != p->kill_all && !w->stopped) {
+        w->signal = w->told = p->kill_all;
+        w->stopped = p->kill_all == SIGKILL;
     }
     if (w->signal && w->pid) {
         if (!cfuti_procs_send(p, CFUTI_SIGNAL, w, w->signal)) return false;
@@ -6916,6 +6918,20 @@ static bool cfuti_procs_hear(cfuti_procs *p, cfuti_outcomes *outcomes)
     return got == 0;
 }
 
+/* Fails what is queued in a pool whose workers are all killed: nobody else will take
+   it, also what they had not begun. */
+static void cfuti_procs_fail_doomed(cfuti_procs *p)
+{
+    bool broken, killed;
+
+    cfuti_lock(&p->lock);
+    broken = p->broken;
+    killed = p->kill_all != 0;
+    cfuti_unlock(&p->lock);
+    if (broken) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    else if (killed) cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
+}
+
 /* Takes in results, hands out tasks, looks after the workers. Whether there was
    anything. *next, *full: as above. */
 static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *next, bool *full)
@@ -6930,7 +6946,7 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
     }
     *next = cfuti_procs_care(p, full);
     if (cfuti_procs_dispatch(p)) some = true;
-    if (p->broken) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    cfuti_procs_fail_doomed(p);
     return some;
 }
 
@@ -7155,7 +7171,7 @@ static bool cfuti_procs_begin_close(cfuti_procs *p, int sig)
     if (cfuti_load_relaxed(&p->ended)) return false;    /* relaxed: under lock */
     p->closed = true;
     if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
-    if (sig && !p->kill_all) p->kill_all = sig;
+    if (sig == SIGKILL || (sig && !p->kill_all)) p->kill_all = sig;
     cfuti_procs_call(p);
     return true;
 }
