@@ -5857,7 +5857,9 @@ struct cfuti_proc {                     /* a worker; under lock */
     bool stopped;                       /* SIGKILL has been sent for, or it is gone */
     int signal;                         /* to be sent, or 0 */
     int told;                           /* what was sent since the pool's kill_all says so */
-    cfut_ns began;                      /* when the task at head got there */
+    cfut_ns came;                       /* when the task at head got there */
+    cfut_ns began;                      /* when it, or its item, was seen to begin, at most */
+    bool held;                          /* it is to be killed: nothing may come behind it */
     cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
     size_t bulk_head, bulk_tail, bulk_users;
     size_t mapped;                      /* bytes of each bulk */
@@ -6113,7 +6115,7 @@ static uint32_t cfuti_proc_depth(const cfuti_proc *w)
     const cfuti_procs *p = w->pool;
     uint32_t most = p->desc.queue_depth ? (uint32_t)p->desc.queue_depth : w->depth, left;
 
-    if (w->phase != CFUTI_READY || w->kill_at || w->stopped || p->kill_all) return 0;
+    if (w->phase != CFUTI_READY || w->held || w->kill_at || w->stopped || p->kill_all) return 0;
     if (p->live < p->max_workers && !p->retry_at) most = 1;     /* rather another worker */
     if (!p->desc.max_tasks_per_child) return most;
     left = (uint32_t)p->desc.max_tasks_per_child - w->tasks + cfuti_proc_load(w);
@@ -6140,8 +6142,9 @@ static void cfuti_proc_new_head(cfuti_proc *w)
 {
     cfuti_entry *e = cfuti_proc_entry(w, w->head);
 
+    w->held = w->head != w->tail && e->why;
     if (w->head == w->tail || !e->future) return;
-    w->began = cfuti_now();
+    w->came = w->began = cfuti_now();
     e->progress = 0;
     /* relaxed: for those who ask, and for who holds this lock */
     cfuti_store_relaxed(&e->future->owner, (uintptr_t)&w->pool->runner | 1);
@@ -6270,7 +6273,8 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     if (status) return status;
     code = cfuti_procs_name(p, f->task->fn);
     if (code < 0) return code;
-    f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit) & CFUTI_LIMIT;
+    f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit);
+    if (f->u.before.limit > CFUTI_LIMIT) f->u.before.limit = CFUTI_LIMIT;
     cfuti_lock(&p->lock);
     status = cfuti_procs_take(p, f, &e);
     cfuti_unlock(&p->lock);
@@ -6279,16 +6283,12 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     return status;
 }
 
-/* Under lock: the worker is to be killed for the sake of e. */
-static void cfuti_entry_kill(cfuti_entry *e, int why)
+/* Under lock: the worker is to be killed for the sake of e, which it runs; the manager
+   does so. */
+static void cfuti_entry_doom(cfuti_entry *e, int why)
 {
-    cfuti_proc *w = e->proc;
-    cfut_ns grace = w->pool->desc.kill_grace;
-
     e->why = why;
-    w->kill_at = cfuti_deadline(grace);
-    w->signal = grace > 0 ? SIGTERM : SIGKILL;
-    cfuti_procs_call(w->pool);
+    if (e->number == e->proc->head) e->proc->held = true;
 }
 
 /* Under lock: the worker that runs e's task is asked to stop, or killed. */
@@ -6297,7 +6297,9 @@ static void cfuti_entry_stop(cfuti_entry *e)
     cfuti_proc *w = e->proc;
 
     cfuti_store_relaxed(&w->orders->slot[e->number % CFUTI_SLOTS].stop, 1u);   /* relaxed: a flag */
-    if (w->pool->desc.kill_on_cancel && !w->kill_at) cfuti_entry_kill(e, CFUTI_WHY_CANCEL);
+    if (!w->pool->desc.kill_on_cancel || e->why) return;
+    cfuti_entry_doom(e, CFUTI_WHY_CANCEL);
+    cfuti_procs_call(w->pool);
 }
 
 /* Under lock: takes e's task back from its worker, if that has not begun it. */
@@ -6310,6 +6312,30 @@ static bool cfuti_entry_take(cfuti_entry *e)
         return false;
     e->future = NULL;
     return true;
+}
+
+/* Under lock: what waits behind the task at w's head goes back to the head of the
+   list; whether nothing is left there: one that is just being filled, or has begun,
+   is. */
+static bool cfuti_proc_take_back(cfuti_proc *w)
+{
+    bool all = true;
+
+    for (uint32_t number = w->tail; number != w->head; ) {
+        cfuti_entry *e;
+        cfut_future *f;
+
+        number = (number - 1) & CFUTI_NUMBERS;
+        e = cfuti_proc_entry(w, number);
+        f = e->future;
+        if (!f || number == w->head) continue;
+        /* acquire: in has been read */
+        if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e))
+            cfuti_procs_prepend(w->pool, f);
+        else
+            all = false;
+    }
+    return all;
 }
 
 /* The entry of f, which is not filled any more, or NULL. The lock, which the
@@ -6330,12 +6356,14 @@ static cfuti_entry *cfuti_procs_entry_of(cfuti_procs *p, const cfut_future *f)
     }
 }
 
-/* Under F, so that f stays pending: takes it out, or asks it to stop. */
+/* Under F, so that f stays pending: takes it out, or asks it to stop. One at the head
+   counts as running, though it may not have begun; where that would be killed, it is
+   taken out instead. */
 static bool cfuti_procs_cancel(cfut_executor *ex, cfut_future *f)
 {
     cfuti_procs *p = cfuti_procs_of(ex);
     cfuti_entry *e;
-    bool taken = false;
+    bool taken = false, call = false;
 
     cfuti_lock(&p->lock);
     e = cfuti_procs_entry_of(p, f);
@@ -6343,11 +6371,13 @@ static bool cfuti_procs_cancel(cfut_executor *ex, cfut_future *f)
         cfuti_procs_remove(p, f);
         taken = true;
     } else if (e && e->future == f) {   /* else it is done, and its slot another's */
-        /* relaxed: written under lock; one at the head counts as running */
-        taken = !(cfuti_load_relaxed(&f->owner) & 1) && cfuti_entry_take(e);
+        /* relaxed: written under lock */
+        taken = (!(cfuti_load_relaxed(&f->owner) & 1) || p->desc.kill_on_cancel) &&
+                cfuti_entry_take(e);
         if (!taken) cfuti_entry_stop(e);
+        call = e->number == e->proc->head;              /* its worker will not tell of it */
     }
-    if (taken && p->closed) cfuti_procs_call(p);        /* it may have been the last */
+    if (taken && (p->closed || call)) cfuti_procs_call(p);      /* it may have been the last */
     cfuti_unlock(&p->lock);
     return taken;
 }
@@ -6725,6 +6755,39 @@ static bool cfuti_proc_serve(cfuti_proc *w)
     return true;
 }
 
+/* Under lock: the worker is to be killed for e, at its head, and for nothing else: so
+   first all behind it is taken back. When to look again. */
+static cfut_ns cfuti_proc_kill(cfuti_proc *w, const cfuti_entry *e, cfut_ns now)
+{
+    cfut_ns grace = w->pool->desc.kill_grace;
+
+    if (!cfuti_proc_take_back(w)) return now + CFUT_MS(1);
+    /* relaxed: if it is seen too late, a worker without a task is killed */
+    if (cfuti_load_relaxed(cfuti_proc_word(w, e->number)) == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
+        return CFUT_FOREVER;
+    w->kill_at = cfuti_deadline(grace);
+    w->signal = grace > 0 ? SIGTERM : SIGKILL;
+    w->stopped = grace <= 0;
+    return CFUT_FOREVER;
+}
+
+/* Under lock: whether the task of e, at w's head, has begun. Until then its time does
+   not run; but a worker that does not take it for a second longer than the limit has
+   been stopped, and is killed (then the task goes to another). */
+static bool cfuti_proc_has_begun(cfuti_proc *w, cfuti_entry *e, cfut_ns now, cfut_ns limit)
+{
+    /* relaxed: asked again soon */
+    uint32_t word = cfuti_load_relaxed(cfuti_proc_word(w, e->number));
+
+    if (word == CFUTI_WORD(e->number, CFUTI_RUNNING) ||
+        word == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
+        return true;
+    w->began = now;
+    if (cfuti_load_relaxed(&e->filling)) w->came = now;     /* relaxed: as above */
+    if (now - w->came >= limit + CFUT_SEC(1)) cfuti_entry_doom(e, CFUTI_WHY_LIMIT);
+    return false;
+}
+
 /* Under lock: whether the task at w's head has run too long. When to look again. */
 static cfut_ns cfuti_proc_check_limit(cfuti_proc *w, cfut_ns now)
 {
@@ -6732,15 +6795,19 @@ static cfut_ns cfuti_proc_check_limit(cfuti_proc *w, cfut_ns now)
     cfut_ns limit;
     uint32_t progress;
 
-    if (w->head == w->tail || !e->future || w->kill_at) return CFUT_FOREVER;
+    if (w->head == w->tail || !e->future || w->kill_at || w->stopped) return CFUT_FOREVER;
     limit = (cfut_ns)(e->future->u.before.limit & CFUTI_LIMIT);
+    if (e->why) return cfuti_proc_kill(w, e, now);
     if (!limit) return CFUT_FOREVER;
+    if (!cfuti_proc_has_begun(w, e, now, limit))
+        return now + (limit > CFUT_MS(1) ? limit : CFUT_MS(1));
     /* relaxed: only compared */
     progress = cfuti_load_relaxed(&w->reports->slot[e->number % CFUTI_SLOTS].progress);
     if (now - w->began >= limit && progress != e->progress) w->began = now;     /* another item */
     e->progress = progress;
-    if (now - w->began >= limit) cfuti_entry_kill(e, CFUTI_WHY_LIMIT);
-    return w->began + limit;
+    if (now - w->began < limit) return w->began + limit;
+    cfuti_entry_doom(e, CFUTI_WHY_LIMIT);
+    return cfuti_proc_kill(w, e, now);
 }
 
 /* Under lock: the same for the whole of w. */
@@ -6755,13 +6822,15 @@ static cfut_ns cfuti_proc_check_time(cfuti_proc *w, cfut_ns now)
     return CFUT_FOREVER;
 }
 
-/* Under lock: one that has run enough tasks, or holds too much, is to be replaced. */
+/* Under lock: one that has run enough tasks, or holds too much, is to be replaced; or
+   whose task has ended by itself before the signal that was sent to end it. */
 static void cfuti_proc_check_age(cfuti_proc *w)
 {
     const cfut_process_pool_desc *d = &w->pool->desc;
 
     if (w->phase != CFUTI_READY) return;
-    if ((d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
+    if ((w->kill_at && w->head == w->tail) ||
+        (d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
         (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
         cfuti_proc_set(w, CFUTI_LEAVING);
 }
@@ -7125,26 +7194,6 @@ static bool cfuti_procs_holds_up(const cfuti_procs *p, const cfuti_thread *t)
     return failing || t->managing == p;
 }
 
-/* Under lock: cancels what waits with the workers. */
-static void cfuti_procs_take_back(cfuti_procs *p)
-{
-    for (size_t i = 0; i < p->max_workers; i++) {
-        cfuti_proc *w = &p->procs[i];
-
-        for (uint32_t number = w->tail; number != w->head; ) {
-            cfuti_entry *e;
-            cfut_future *f;
-
-            number = (number - 1) & CFUTI_NUMBERS;
-            e = cfuti_proc_entry(w, number);
-            f = e->future;
-            if (!f || (cfuti_load_relaxed(&f->owner) & 1)) continue;    /* relaxed: under lock */
-            /* acquire: in has been read; later ones are left to run */
-            if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
-        }
-    }
-}
-
 /* Cancels what is queued; its callbacks run here, and must not wait for the end of
    the pool, which waits for us. */
 static void cfuti_procs_cancel_queued(cfuti_procs *p)
@@ -7154,7 +7203,7 @@ static void cfuti_procs_cancel_queued(cfuti_procs *p)
 
     cfuti_lock(&p->lock);
     p->failing++;
-    cfuti_procs_take_back(p);
+    for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_take_back(&p->procs[i]);
     cfuti_unlock(&p->lock);
     t->failing = &here;
     cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
