@@ -5877,6 +5877,7 @@ struct cfuti_procs {
     cfuti_common *common;
     cfuti_proc *procs;
     size_t max_workers;
+    uint64_t bulk;                      /* as in the layout, which ends with the pool */
     cfut_process_pool_desc desc;
     pid_t helper;
     /* under the registry's lock */
@@ -6018,6 +6019,10 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
     if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
+    if (i < 0 && p->closed) {               /* and maybe ended: the names are gone */
+        cfuti_unlock(&p->lock);
+        return p->broken ? CFUT_BROKEN : CFUT_CLOSED;
+    }
     if (i < 0 && unused >= 0) {
         p->common->names[unused] = place;
         p->code[unused] = fn;
@@ -6236,10 +6241,11 @@ static void cfuti_procs_grow(cfuti_procs *p)
 static int cfuti_procs_check(const cfuti_procs *p, cfut_future *f)
 {
     const cfut_task *task = f->task;
-    uint64_t most = p->common->layout.bulk / 4 / cfuti_items_of(f);
+    uint64_t most = p->bulk / 4 / cfuti_items_of(f);
 
     if ((!f->in && task->in_size) || (!f->out && task->out_size)) return CFUT_INVALID;
-    return task->in_size > most || task->out_size > most ? (int)CFUT_INVALID : (int)CFUT_OK;
+    if (task->in_size > most || task->out_size > most) return CFUT_INVALID;
+    return cfuti_bulk_of(f) > p->bulk ? (int)CFUT_INVALID : (int)CFUT_OK;
 }
 
 /* Under lock: CFUT_OK, or why the pool takes nothing. *e: its slot, if it got one. */
@@ -7540,6 +7546,7 @@ static int cfuti_procs_open(cfuti_procs *p)
         p->procs[i].depth = 2;
     }
     cfuti_procs_measure(p, &layout);
+    p->bulk = layout.bulk;
     cfuti_lock(&cfuti_registry_lock);
     p->file = cfuti_file(cfuti_part_at(&layout, p->max_workers));
     open = p->file >= 0 && cfuti_bell(p->bell);
