@@ -5368,8 +5368,13 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     cfuti_sys_unmap(c->bulk_out, c->mapped);
     c->bulk_in = (char *)cfuti_sys_map(CFUTI_FD_FILE, at, size, false);
     c->bulk_out = (char *)cfuti_sys_map(CFUTI_FD_FILE, at + l->bulk, size, true);
-    c->mapped = c->bulk_in && c->bulk_out ? size : 0;
-    return c->mapped != 0;
+    c->mapped = size;
+    if (c->bulk_in && c->bulk_out) return true;
+    cfuti_sys_unmap(c->bulk_in, size);
+    cfuti_sys_unmap(c->bulk_out, size);
+    c->bulk_in = c->bulk_out = NULL;
+    c->mapped = 0;
+    return false;
 }
 
 /* One order as the task sees it. */
@@ -6060,7 +6065,8 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
     return want != 0;
 }
 
-/* A part of that size, as in a ring: where, or SIZE_MAX: not now. */
+/* A part of that size, as in a ring: where, or SIZE_MAX: not now; or not at all, if
+   there are no users, as the system gives no memory. */
 static size_t cfuti_proc_take_bulk(cfuti_proc *w, size_t size)
 {
     size_t at = w->bulk_head, end = CFUTI_BULK_SOFT;
@@ -6257,6 +6263,7 @@ static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
     if (p->closed) return CFUT_CLOSED;
     if (!p->first) w = cfuti_procs_choose(p);
     if (w) *e = cfuti_proc_reserve(w, f);
+    if (w && !*e && !w->bulk_users) return CFUT_NO_MEMORY;
     if (!*e) {
         cfuti_procs_append(p, f);
         cfuti_procs_grow(p);
@@ -6914,8 +6921,8 @@ static void cfuti_procs_rebalance(cfuti_procs *p)
 }
 
 /* Under lock: gives the first of the list a slot of some worker: its entry, or
-   NULL. */
-static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
+   NULL. *failed: there is no memory for that one, which is in no list any more. */
+static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code, cfut_future **failed)
 {
     cfut_future *f;
     cfuti_proc *w;
@@ -6929,7 +6936,8 @@ static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
     *code = cfuti_procs_find(p, f->task->fn, &unused);
     cfuti_procs_remove(p, f);
     e = cfuti_proc_reserve(w, f);
-    if (!e) cfuti_procs_prepend(p, f);
+    if (!e && !w->bulk_users) *failed = f;
+    else if (!e) cfuti_procs_prepend(p, f);
     return e;
 }
 
@@ -6937,14 +6945,16 @@ static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
 static bool cfuti_procs_dispatch(cfuti_procs *p)
 {
     for (bool some = false;; some = true) {
+        cfut_future *failed = NULL;
         cfuti_entry *e;
         int code = 0;
 
         cfuti_lock(&p->lock);
-        e = cfuti_procs_place(p, &code);
+        e = cfuti_procs_place(p, &code, &failed);
         cfuti_unlock(&p->lock);
-        if (!e) return some;
-        cfuti_entry_publish(e, (uint32_t)code);
+        if (failed) cfuti_complete(failed, CFUT_STATE_FINISHED, CFUT_NO_MEMORY, NULL);
+        else if (!e) return some;
+        else cfuti_entry_publish(e, (uint32_t)code);
     }
 }
 
