@@ -1845,7 +1845,7 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_map        a part of it; NULL: no memory
    cfuti_sys_punch      gives its pages back to the system, where that is possible
    cfuti_sys_bell       two ends to ring and to poll (may be the same descriptor)
-   cfuti_sys_ring, _hush    rings it; makes it silent again
+   cfuti_sys_ring, _hush    rings it, false: it is gone; makes it silent again
    cfuti_sys_channel    two ends for messages of one size
    cfuti_sys_send       one message, and a descriptor unless fd < 0: 1 sent, 0 the
                         channel is full (only if not wait), -1 the other end is gone
@@ -2029,13 +2029,14 @@ static bool cfuti_sys_bell(int fds[2])
 #endif
 }
 
-static void cfuti_sys_ring(int fd)
+static bool cfuti_sys_ring(int fd)
 {
     uint64_t one = 1;
     ssize_t n;
 
-    do n = write(fd, &one, sizeof one);     /* full: it is ringing */
+    do n = write(fd, &one, sizeof one);
     while (n < 0 && errno == EINTR);
+    return n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK;   /* full: it is ringing */
 }
 
 static void cfuti_sys_hush(int fd)
@@ -2090,9 +2091,12 @@ static void cfuti_sys_wake_shared(uint32_t *word, int fd)
 static void cfuti_sys_wait_shared(uint32_t *word, uint32_t expected, int fd)
 {
     char buf[256];
+    ssize_t n;
 
     if (cfuti_load_acquire(word) != expected) return;
-    if (read(fd, buf, sizeof buf) == 0) _exit(0);       /* the host is gone */
+    n = read(fd, buf, sizeof buf);
+    if (n == 0 || (n < 0 && errno != EINTR)) _exit(0);  /* the host is gone, or a task has
+                                                           closed it */
 }
 
 static void cfuti_sys_wake_shared(uint32_t *word, int fd)
@@ -5306,6 +5310,7 @@ typedef struct cfuti_child {
     cfuti_reports *reports;
     size_t index;
     pid_t pid;
+    uint32_t generation;                /* of forks: it differs in a child of a task's */
     int bell;                           /* that it sleeps in, where it needs one */
     uint32_t rung;                      /* value of asleep that was answered */
     char *bulk_in, *bulk_out;
@@ -5322,7 +5327,17 @@ static void cfuti_child_ring(cfuti_child *c)
 
     if (!(asleep & 1) || asleep == c->rung) return;
     c->rung = asleep;
-    cfuti_sys_ring(CFUTI_FD_BELL);
+    /* a task has closed it: the host learns by our end what we have done */
+    if (!cfuti_sys_ring(CFUTI_FD_BELL)) _exit(1);
+}
+
+/* Back from code of the user's. If that has forked and this is the child, it ends
+   here: it must not take tasks, or report, beside the worker. */
+static void cfuti_child_is_back(const cfuti_child *c)
+{
+    if (CFUTI_LIKELY(cfuti_generation == c->generation)) return;
+    fflush(NULL);
+    _exit(0);
 }
 
 static void cfuti_child_flush(void)
@@ -5416,6 +5431,7 @@ static int cfuti_job_item(cfuti_job *j, uint64_t i)
     char *out = j->out ? j->out + i * j->order->out_size : NULL;
     int status = cfuti_call(&j->task, in, out, &j->frame);
 
+    cfuti_child_is_back(j->child);
     return status == CFUT_TIMEOUT ? ETIMEDOUT : status;
 }
 
@@ -5448,6 +5464,7 @@ static void cfuti_job_lost(void *arg)
 {
     cfuti_job *j = (cfuti_job *)arg;
 
+    cfuti_child_is_back(j->child);
     j->report->status = CFUT_ABANDONED;
     j->report->has_text = 0;
     fflush(NULL);
@@ -5611,6 +5628,7 @@ static void cfuti_child_initialize(cfuti_child *c)
     cfuti_self()->frame = &frame;
     c->reports->init_status = initializer ? initializer(c->init_arg) : (int)CFUT_INVALID;
     cfuti_self()->frame = NULL;
+    cfuti_child_is_back(c);
     cfuti_child_flush();
     if (!c->reports->init_status) return;
     if (frame.code) memcpy(c->reports->text, frame.text, sizeof frame.text);
@@ -5626,6 +5644,7 @@ static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
     child.common = common;
     child.index = index;
     child.pid = getpid();
+    child.generation = cfuti_generation;
     child.bell = bell;
     cfuti_child_signals();
     close(CFUTI_FD_CHANNEL);
@@ -5765,6 +5784,7 @@ static void cfuti_helper_main(void)
     fd_set set;
 
     memset(&h, 0, sizeof h);
+    cfuti_hooks();                      /* a worker counts its forks */
     cfuti_helper_signals(&waiting);
     head = (cfuti_common *)cfuti_sys_map(CFUTI_FD_FILE, 0, sizeof *head, false);
     if (!head || !cfuti_helper_knows(head)) _exit(1);
