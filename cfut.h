@@ -2058,7 +2058,11 @@ enum { CFUTI_NOSIGNAL = 0 };
 
 static bool cfuti_sys_channel(int fds[2])
 {
+#ifdef SOCK_CLOEXEC                     /* at once: another thread may just start a program */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return false;
+#else
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) return false;
+#endif
     for (int i = 0; i < 2; i++) {
         cfuti_sys_cloexec(fds[i]);
 #ifdef SO_NOSIGPIPE
@@ -9643,8 +9647,12 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
 
 CFUTDEF void cfut_process_main(int *argc, char ***argv)
 {
+    static const int fds[3] = { CFUTI_FD_CHANNEL, CFUTI_FD_FILE, CFUTI_FD_BELL };
+
     if (argc && argv && *argc > 0) cfuti_sys_remember(*argv);
-    if (cfuti_sys_is_helper()) cfuti_helper_main();
+    if (!cfuti_sys_is_helper()) return;
+    cfuti_sys_only(fds);            /* of the host's, too, that were not closed on exec */
+    cfuti_helper_main();
 }
 
 static int cfuti_end_workers(cfut_executor *ex, int sig)
