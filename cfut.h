@@ -569,7 +569,8 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc);
 /* To be called first in main: cfut_process_main(&argc, &argv). In a helper of a
    process pool, which is the same program executed again, it never returns;
    otherwise it notes that this program can be started so, and does nothing
-   else. One thread, once. Needed only where pools are made while threads run. */
+   else (in a setuid program not even that). One thread, once. Needed only where
+   pools are made while threads run. */
 CFUTDEF void cfut_process_main(int *argc, char ***argv);
 
 /* Python's terminate_workers and kill_workers: cfut_close with
@@ -1910,14 +1911,17 @@ static bool cfuti_sys_is_privileged(void)
 }
 
 /* Whether it was. Not for a program with more rights than its user, who could
-   hand it any memory. */
+   hand it any memory; nor may it go on as if it had been started by hand, and make
+   its pools again. */
 static bool cfuti_sys_is_helper(void)
 {
     struct stat st;
 
     if (!getenv(CFUTI_ENV)) return false;
     unsetenv(CFUTI_ENV);
-    return !cfuti_sys_is_privileged() && fstat(3, &st) == 0 && S_ISSOCK(st.st_mode);
+    if (fstat(3, &st) != 0 || !S_ISSOCK(st.st_mode)) return false;
+    if (cfuti_sys_is_privileged()) _exit(1);
+    return true;
 }
 
 static void cfuti_sys_cloexec(int fd)
@@ -9649,7 +9653,7 @@ CFUTDEF void cfut_process_main(int *argc, char ***argv)
 {
     static const int fds[3] = { CFUTI_FD_CHANNEL, CFUTI_FD_FILE, CFUTI_FD_BELL };
 
-    if (argc && argv && *argc > 0) cfuti_sys_remember(*argv);
+    if (argc && argv && *argc > 0 && !cfuti_sys_is_privileged()) cfuti_sys_remember(*argv);
     if (!cfuti_sys_is_helper()) return;
     cfuti_sys_only(fds);            /* of the host's, too, that were not closed on exec */
     cfuti_helper_main();
