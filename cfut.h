@@ -2199,11 +2199,14 @@ static void cfuti_sys_poll(int a, int b, bool b_writable, cfut_ns deadline)
 static int cfuti_sys_threads(void)
 {
 #if CFUTI_FUTEX
-    char text[2048], *at;
+    char text[1024], *at;
+    int n;
 
-    if (cfuti_sys_read("/proc/self/status", text, sizeof text) < 0) return 0;
-    at = strstr(text, "\nThreads:");
-    return at ? (int)strtol(at + 9, NULL, 10) : 0;
+    /* not status, where a list of groups may be long. The name before may hold spaces */
+    if (cfuti_sys_read("/proc/self/stat", text, sizeof text) < 0) return 0;
+    at = strrchr(text, ')');
+    return at && sscanf(at + 1, " %*c%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%d", &n) == 1
+               ? n : 0;
 #else
     return 0;
 #endif
@@ -7461,8 +7464,9 @@ static pid_t cfuti_procs_fork_helper(const int fds[3])
     int copies[3];
     pid_t pid;
 
-    fflush(NULL);                       /* else the helper's copies would be written, too */
     if (!cfuti_procs_may_fork()) return -2;
+    fflush(NULL);       /* else the helper's copies would be written, too; and nobody holds
+                           a stream, as managers stand still and no other thread is there */
     for (int i = 0; i < 3; i++) copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
     pid = copies[0] < 0 || copies[1] < 0 || copies[2] < 0 ? -1 : cfuti_fork_helper();
     if (pid == 0) {
@@ -7691,6 +7695,10 @@ static void cfuti_procs_fork_child(void)
     for (cfuti_procs *p = cfuti_procs_registry; p; p = p->next) {
         cfuti_store_relaxed(&p->base.status, CFUT_FORKED);
         cfuti_procs_close_fds(p);
+        /* its manager is not here: nobody is to wait for it, or to count it */
+        cfuti_store_relaxed(&p->manager, (cfuti_thread *)NULL);
+        cfuti_store_relaxed(&p->gate, 0u);
+        cfuti_store_relaxed(&p->pause, 0u);
     }
 }
 
