@@ -1234,16 +1234,30 @@ static void cfuti_sys_yield(void)
     sched_yield();
 }
 
+/* Until _unshield the thread cannot be cancelled: for calls that are cancellation
+   points, where it holds a lock or something that it must give back. */
+static int cfuti_sys_shield(void)
+{
+    int old;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    return old;
+}
+
+static void cfuti_sys_unshield(int old)
+{
+    pthread_setcancelstate(old, NULL);
+}
+
 static void cfuti_sys_nap(cfut_ns ns)
 {
     struct timespec ts;
-    int old;
+    int old = cfuti_sys_shield();
 
     ts.tv_sec = (time_t)(ns / 1000000000);
     ts.tv_nsec = (long)(ns % 1000000000);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
     nanosleep(&ts, NULL);
-    pthread_setcancelstate(old, NULL);
+    cfuti_sys_unshield(old);
 }
 
 #if CFUTI_LINUX
@@ -1427,7 +1441,10 @@ CFUTI_UNUSED static bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack
 
 static void cfuti_sys_thread_join(cfuti_os_thread t)
 {
+    int old = cfuti_sys_shield();
+
     pthread_join(t, NULL);
+    cfuti_sys_unshield(old);
 }
 
 static void cfuti_sys_thread_self(cfuti_os_thread *t)
@@ -2109,8 +2126,11 @@ static void cfuti_sys_wait_shared(uint32_t *word, uint32_t expected, int fd)
 
 static void cfuti_sys_wake_shared(uint32_t *word, int fd)
 {
+    int old = cfuti_sys_shield();
+
     (void)word;
     while (fd >= 0 && send(fd, "", 1, CFUTI_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR) { }
+    cfuti_sys_unshield(old);
 }
 #endif
 
@@ -5958,9 +5978,13 @@ static bool cfuti_procs_forked(const cfuti_procs *p)
 /* Under lock: the manager is to look around. */
 static void cfuti_procs_call(cfuti_procs *p)
 {
+    int old;
+
     if (p->rung) return;
     p->rung = true;
+    old = cfuti_sys_shield();
     cfuti_sys_ring(p->bell[1]);
+    cfuti_sys_unshield(old);
 }
 
 static uint32_t *cfuti_proc_word(cfuti_proc *w, uint32_t number)
@@ -6046,13 +6070,17 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_place place;
-    int i, unused;
+    int i, unused, old;
+    bool found;
 
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
     cfuti_unlock(&p->lock);
     if (CFUTI_LIKELY(i >= 0)) return i;
-    if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
+    old = cfuti_sys_shield();
+    found = cfuti_sys_place((uintptr_t)fn, &place);
+    cfuti_sys_unshield(old);
+    if (!found) return CFUT_INVALID;
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
     if (i < 0 && p->closed) {               /* and maybe ended: the names are gone */
@@ -7184,6 +7212,15 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
 
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager);
 
+/* The manager's thread is about to end, with its record: no walk in >>graph is to be
+   on the way to that. */
+static void cfuti_procs_forget_manager(cfuti_procs *p)
+{
+    cfuti_lock(&cfuti_graph_lock);
+    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_unlock(&cfuti_graph_lock);
+}
+
 /* The last thing that the manager does. */
 static void cfuti_procs_leave(cfuti_procs *p)
 {
@@ -7192,7 +7229,7 @@ static void cfuti_procs_leave(cfuti_procs *p)
     for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_settle(&p->procs[i]);
     if (p->helper > 0) cfuti_sys_await(p->helper);
     cfuti_unlock(&p->gate);
-    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_procs_forget_manager(p);
     cfuti_lock(&p->lock);
     cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_procs_wait */
     cfuti_wake_word(&p->ended);
@@ -7207,6 +7244,7 @@ static void cfuti_procs_thread(cfuti_procs *p)
     static const char name[] = "cfut-processes";
     cfuti_thread *t = cfuti_self();
 
+    cfuti_sys_shield();                         /* it ends with the pool, or by pthread_exit */
     t->managing = p;
     cfuti_thread_self(&p->thread);
     cfuti_store_release(&p->manager, t);        /* release: to the walk in >>graph */
@@ -7216,19 +7254,17 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_procs_leave(p);
 }
 
-/* A callback has ended the manager's thread: another one goes on. */
+/* A callback has ended the manager's thread: another one goes on. If none can start,
+   this one does, within the handler of its end. */
 static void cfuti_procs_thread_lost(cfuti_procs *p)
 {
-    cfuti_os_thread fresh;
+    cfuti_os_thread fresh, self;
 
-    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_thread_self(&self);
+    cfuti_procs_forget_manager(p);
     cfuti_unlock(&p->gate);
-    cfuti_thread_detach(p->thread);
-    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) return;
-    cfuti_lock(&p->lock);
-    cfuti_procs_break(p, "the pool's thread ended, and no other could start");
-    cfuti_unlock(&p->lock);
-    cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) cfuti_thread_detach(self);
+    else cfuti_procs_thread(p);
 }
 
 /* ---- close and shutdown ---- */
@@ -7334,6 +7370,7 @@ static void cfuti_procs_unregister(cfuti_procs *p)
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
 {
     cfuti_procs *oldest = NULL;
+    int old = cfuti_sys_shield();
 
     if (by_manager) cfuti_thread_detach(p->thread);
     else cfuti_thread_join(p->thread);
@@ -7353,6 +7390,7 @@ static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
     cfuti_unlock(&cfuti_registry_lock);
     cfuti_wake_word(&p->ended);
     CFUT_FREE(oldest);
+    cfuti_sys_unshield(old);
 }
 
 static int cfuti_procs_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
@@ -9640,7 +9678,7 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
 {
     static cfut_process_pool_desc defaults;
     cfuti_procs *p = NULL;
-    int workers, status;
+    int workers, status, old;
     bool exec;
 
     if (!desc) desc = &defaults;
@@ -9653,7 +9691,9 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
     /* where threads cannot be counted, only who says so may fork */
     if (!exec && desc->start == CFUT_START_AUTO && cfuti_threads() == 0)
         return cfuti_failed(CFUTI_THREADS_RUN);
+    old = cfuti_sys_shield();
     status = cfuti_procs_create(&p, desc, (size_t)workers, exec);
+    cfuti_sys_unshield(old);
     return status ? cfuti_failed(status) : &p->base;
 }
 
