@@ -6510,7 +6510,7 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
     size_t size = f->task->out_size;
 
     r.text[sizeof r.text - 1] = 0;
-    if (k) k->took = (cfut_ns)(r.took & INT64_MAX);
+    if (k) k->took = r.took < (uint64_t)CFUT_SEC(3600) ? (cfut_ns)r.took : CFUT_SEC(3600);
     if (k && k->n > 1)
         cfuti_parcel_collect(k, e, !r.status ? k->n : r.progress < k->n ? r.progress : k->n - 1);
     else if (f->out && size)
@@ -6521,7 +6521,7 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
 }
 
 /* Without lock: how many of n from head on are done; collects their results. *bad:
-   a word that no worker of ours would write. */
+   a word that no worker of ours would write, as DONE of a task that was taken back. */
 static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
                                    cfuti_outcomes *outcomes, bool *bad)
 {
@@ -6536,7 +6536,7 @@ static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
         if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
         word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
         if (word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT)) continue;
-        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT)) {
+        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT) || !e->future) {
             *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
                    word != CFUTI_WORD(number, CFUTI_RUNNING);
             break;
@@ -6592,6 +6592,7 @@ static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
         cfuti_proc_adapt(w, k, began);
     }
     if (bad && !w->stopped) {
+        cfuti_proc_take_back(w);        /* what is behind it has nothing to do with that */
         w->stopped = true;
         w->signal = SIGKILL;
     }
@@ -6638,7 +6639,7 @@ static void cfuti_procs_break(cfuti_procs *p, const char *reason)
     if (p->broken) return;
     p->broken = true;
     snprintf(p->reason, sizeof p->reason, "%s", reason);
-    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: submits look under the lock */
+    cfuti_store_release(&p->base.status, CFUT_BROKEN);  /* release: reason; to cfuti_refusal */
     p->kill_all = SIGKILL;
     cfuti_procs_call(p);
 }
@@ -7094,20 +7095,27 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
     return some;
 }
 
-/* M2: whether a worker has something to say. */
+/* Under lock. M2: whether w has something to say. A slot that is being filled may have
+   the word of an older task still; that of its own comes before filling ends. */
+static bool cfuti_proc_has_word(cfuti_proc *w)
+{
+    uint32_t word;
+
+    if (w->phase == CFUTI_STARTING)
+        return w->pid && cfuti_load_seq_cst(&w->reports->phase) == CFUTI_READY_TO_RUN;
+    if (w->head == w->tail || w->stopped) return false;
+    word = cfuti_load_seq_cst(cfuti_proc_word(w, w->head));
+    if (word >> 3 != w->head || !(word & 7))
+        return !cfuti_load_acquire(&cfuti_proc_entry(w, w->head)->filling);
+    return word != CFUTI_WORD(w->head, CFUTI_QUEUED) && word != CFUTI_WORD(w->head, CFUTI_RUNNING);
+}
+
 static bool cfuti_procs_any_word(cfuti_procs *p)
 {
     bool any = false;
 
     cfuti_lock(&p->lock);
-    for (size_t i = 0; i < p->max_workers && !any; i++) {
-        cfuti_proc *w = &p->procs[i];
-
-        if (w->phase == CFUTI_STARTING && w->pid)
-            any = cfuti_load_seq_cst(&w->reports->phase) != CFUTI_NOT_READY;
-        else if (w->head != w->tail && !w->stopped)
-            any = (cfuti_load_seq_cst(cfuti_proc_word(w, w->head)) & 7) >= CFUTI_DONE_SLOT;
-    }
+    for (size_t i = 0; i < p->max_workers && !any; i++) any = cfuti_proc_has_word(&p->procs[i]);
     cfuti_unlock(&p->lock);
     return any;
 }
