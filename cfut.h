@@ -5901,6 +5901,8 @@ struct cfuti_procs {
 
 static cfuti_procs *cfuti_procs_registry, *cfuti_procs_graves_first, *cfuti_procs_graves_last;
 static size_t cfuti_procs_graves;
+static cfut_ns cfuti_procs_changed;     /* under the registry's lock: when a manager's
+                                           thread began or left last */
 
 static cfuti_procs *cfuti_procs_of(const cfut_executor *ex)
 {
@@ -7066,6 +7068,14 @@ static void cfuti_procs_leave(cfuti_procs *p)
     if (mine) cfuti_procs_reap(p, true);
 }
 
+/* A manager's thread has begun, or is about to leave. */
+static void cfuti_procs_note_change(void)
+{
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
+    cfuti_unlock(&cfuti_registry_lock);
+}
+
 static void cfuti_procs_thread(cfuti_procs *p)
 {
     static const char name[] = "cfut-processes";
@@ -7088,6 +7098,7 @@ static void cfuti_procs_thread_lost(cfuti_procs *p)
     cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
     cfuti_unlock(&p->gate);
     cfuti_thread_detach(p->thread);
+    cfuti_procs_note_change();
     if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) return;
     cfuti_lock(&p->lock);
     cfuti_procs_break(p, "the pool's thread ended, and no other could start");
@@ -7222,6 +7233,7 @@ static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
     if (by_manager) cfuti_thread_detach(p->thread);
     else cfuti_thread_join(p->thread);
     cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
     cfuti_procs_unregister(p);
     cfuti_procs_free(p);
     p->next = NULL;
@@ -7320,24 +7332,38 @@ static void cfuti_procs_resume(void)
     cfuti_unlock(&cfuti_registry_lock);
 }
 
-/* Whether the caller may fork now; then the managers stand still. It waits for
-   callbacks that they are in, without a lock, as those may make pools, too. */
-static bool cfuti_procs_may_fork(void)
+/* All managers stand still; how many, and *moving: one that has just begun may not
+   show yet, and one that has just left may be counted by the system still. It waits
+   for callbacks that they are in, without a lock, as those may make pools, too. */
+static int cfuti_procs_halt_all(bool *moving)
 {
     unsigned round = 0;
-    int managers, threads;
+    int managers;
 
-    if (cfuti_self()->managing) return false;
     cfuti_lock(&cfuti_registry_lock);
     while (!cfuti_procs_halt(&managers)) {
         cfuti_unlock(&cfuti_registry_lock);
         cfuti_backoff(&round);
         cfuti_lock(&cfuti_registry_lock);
     }
+    *moving = cfuti_procs_changed && cfuti_now() - cfuti_procs_changed < CFUT_SEC(1);
     cfuti_unlock(&cfuti_registry_lock);
-    threads = cfuti_threads();
-    if (threads == 0 || threads == 1 + managers) return true;
-    cfuti_procs_resume();
+    return managers;
+}
+
+/* Whether the caller may fork now; then the managers stand still. */
+static bool cfuti_procs_may_fork(void)
+{
+    bool moving = true;
+
+    if (cfuti_self()->managing) return false;
+    while (moving) {
+        int managers = cfuti_procs_halt_all(&moving), threads = cfuti_threads();
+
+        if (threads == 0 || threads == 1 + managers) return true;
+        cfuti_procs_resume();
+        if (moving) cfuti_nap(CFUT_US(200));
+    }
     return false;
 }
 
@@ -7487,6 +7513,7 @@ static int cfuti_procs_build(cfuti_procs *p, bool exec)
     if (!status) status = cfuti_procs_name_hooks(p);
     if (!status) status = cfuti_procs_start_helper(p, exec);
     if (status) return status;
+    cfuti_procs_note_change();
     if (cfuti_thread_start(&t, 0, (char *)p + 1)) return CFUT_OK;
     close(p->channel);                  /* the helper leaves then */
     p->channel = -1;
