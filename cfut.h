@@ -5852,6 +5852,7 @@ struct cfuti_proc {                     /* a worker; under lock */
     uint32_t depth;                     /* how many it may have */
     uint32_t tasks;                     /* that it got since its start */
     bool stopped;                       /* SIGKILL has been sent for, or it is gone */
+    int asked;                          /* the signal for all workers that it has got */
     int signal;                         /* to be sent, or 0 */
     cfut_ns began;                      /* when the task at head got there */
     cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
@@ -6616,7 +6617,7 @@ static void cfuti_proc_reset(cfuti_proc *w)
     w->head = w->tail = w->tasks = 0;
     w->depth = 2;
     w->stopped = false;
-    w->signal = 0;
+    w->signal = w->asked = 0;
     w->kill_at = 0;
     w->pid = 0;
     w->bulk_users = 0;
@@ -6710,9 +6711,9 @@ static bool cfuti_proc_serve(cfuti_proc *w)
         if (!cfuti_procs_send(p, CFUTI_START, w, 0)) return false;
         cfuti_proc_set(w, CFUTI_STARTING);
     }
-    if (p->kill_all && w->pid && !w->stopped) {
-        w->signal = p->kill_all;
-        w->stopped = true;
+    if (p->kill_all != w->asked && w->pid && !w->stopped) {
+        w->signal = w->asked = p->kill_all;
+        w->stopped = p->kill_all == SIGKILL;    /* another one it may survive */
     }
     if (w->signal && w->pid) {
         if (!cfuti_procs_send(p, CFUTI_SIGNAL, w, w->signal)) return false;
@@ -7162,7 +7163,7 @@ static bool cfuti_procs_begin_close(cfuti_procs *p, int sig)
     if (cfuti_load_relaxed(&p->ended)) return false;    /* relaxed: under lock */
     p->closed = true;
     if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
-    if (sig && !p->kill_all) p->kill_all = sig;
+    if (sig && p->kill_all != SIGKILL) p->kill_all = sig;
     cfuti_procs_call(p);
     return true;
 }
