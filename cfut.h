@@ -5896,6 +5896,7 @@ struct cfuti_procs {
     uint32_t pause;                     /* that it is to be let go */
     /* manager */
     cfuti_outcomes outcomes;
+    bool doomed;                        /* all workers are to end: nothing more is to run */
     cfuti_thread runner;                /* stands for all workers in >>graph */
     cfuti_os_thread thread;
 };
@@ -6219,7 +6220,7 @@ static void cfuti_procs_grow(cfuti_procs *p)
 {
     size_t i = 0;
 
-    if (p->queued <= p->starting || p->live == p->max_workers || p->broken || p->retry_at) return;
+    if (p->queued <= p->starting || p->live == p->max_workers || p->kill_all || p->retry_at) return;
     while (p->procs[i].phase != CFUTI_ABSENT) i++;
     cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
     cfuti_procs_call(p);
@@ -6798,6 +6799,7 @@ static cfut_ns cfuti_procs_care(cfuti_procs *p, bool *full)
     cfuti_lock(&p->lock);
     if (p->retry_at && now >= p->retry_at) p->retry_at = 0;
     if (p->retry_at) next = p->retry_at;
+    p->doomed = p->kill_all != 0;
     cfuti_procs_grow(p);
     for (size_t i = 0; i < p->max_workers; i++) {
         cfut_ns due = cfuti_proc_care(&p->procs[i], now, full);
@@ -6928,8 +6930,10 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
         some = true;
     }
     *next = cfuti_procs_care(p, full);
-    if (cfuti_procs_dispatch(p)) some = true;
+    if (!p->doomed && cfuti_procs_dispatch(p)) some = true;
     if (p->broken) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    else if (p->doomed)
+        cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
     return some;
 }
 
