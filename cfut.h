@@ -9570,7 +9570,9 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
 CFUTDEF void cfut_process_main(int *argc, char ***argv)
 {
     if (argc && argv && *argc > 0) cfuti_sys_remember(*argv);
-    if (cfuti_sys_is_helper()) cfuti_helper_main();
+    if (!cfuti_sys_is_helper()) return;
+    cfuti_sys_close_from(6);            /* what the host has left open for its programs */
+    cfuti_helper_main();
 }
 
 static int cfuti_end_workers(cfut_executor *ex, int sig)
