@@ -2236,6 +2236,7 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     char **env = cfuti_sys_environment();
     int copies[3];
     pid_t pid = -1;
+    bool ready = true;
 
     if (!env || !cfuti_program || !cfuti_sys_spawn_attributes(&attr)) {
         CFUT_FREE(env);
@@ -2244,9 +2245,10 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     posix_spawn_file_actions_init(&actions);
     for (int i = 0; i < 3; i++) {
         copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 6);
-        posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i);
+        if (copies[i] < 0 || posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i) != 0)
+            ready = false;              /* without them it would be the whole program again */
     }
-    if (posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
     for (int i = 0; i < 3; i++)
         if (copies[i] >= 0) close(copies[i]);
     posix_spawn_file_actions_destroy(&actions);
