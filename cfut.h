@@ -2003,6 +2003,15 @@ static void cfuti_sys_unmap(void *p, size_t size)
     if (p) munmap(p, size);
 }
 
+/* Puts a copy of one's own in the place of a shared part; should that fail, it
+   stays shared. */
+static void cfuti_sys_disown(void *p, int fd, uint64_t at, size_t size)
+{
+    if (!p || !size) return;
+    if (mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, (off_t)at) == MAP_FAILED)
+        errno = 0;
+}
+
 static void cfuti_sys_punch(int fd, uint64_t at, uint64_t size)
 {
 #if CFUTI_FUTEX && defined(SYS_fallocate) && defined(__LP64__)
@@ -5312,6 +5321,7 @@ typedef struct cfuti_child {
     uint32_t rung;                      /* value of asleep that was answered */
     char *bulk_in, *bulk_out;
     size_t mapped;                      /* of each */
+    bool forked;                        /* this is a child of the worker's */
     void *init_arg;
     cfut_fn code[CFUTI_NAMES];          /* found so far */
 } cfuti_child;
@@ -5336,7 +5346,7 @@ static void cfuti_child_flush(void)
 /* A task has called exit(): what the host has registered must not run here. */
 static void cfuti_child_exited(int status)
 {
-    if (cfuti_this_child->pid == getpid())      /* and not a child of the task's */
+    if (!cfuti_this_child->forked)              /* and not a child of the task's */
         cfuti_this_child->reports->exited = 1 + (uint32_t)status;
     fflush(NULL);
     _exit(status);
@@ -5372,6 +5382,18 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     c->bulk_out = (char *)cfuti_sys_map(CFUTI_FD_FILE, at + l->bulk, size, true);
     c->mapped = c->bulk_in && c->bulk_out ? size : 0;
     return c->mapped != 0;
+}
+
+/* A task has forked: the child is no worker, and what it writes is its own. */
+static void cfuti_child_forked(void)
+{
+    cfuti_child *c = cfuti_this_child;
+    const cfuti_layout *l = &c->common->layout;
+    uint64_t at = cfuti_part_at(l, c->index) + l->part;
+
+    c->forked = true;
+    cfuti_sys_disown(c->reports, CFUTI_FD_FILE, at, (size_t)l->part);
+    cfuti_sys_disown(c->bulk_out, CFUTI_FD_FILE, at + l->part + l->bulk, c->mapped);
 }
 
 /* One order as the task sees it. */
@@ -5470,6 +5492,7 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     status = cfuti_job_prepare(&job);
     if (status) job.report->status = status;
     else cfuti_sys_guard(cfuti_job_run, cfuti_job_lost, &job);
+    if (c->forked) exit(0);             /* a child of the task's has returned from it */
     cfuti_point("ran");
     cfuti_child_flush();
     if (desc->max_rss && cfuti_sys_resident() > desc->max_rss)
@@ -5582,6 +5605,7 @@ static void cfuti_child_begin(cfuti_child *c)
     if (!c->orders || !c->reports) _exit(1);
     cfuti_this_child = c;
     cfuti_child_catch_exit();
+    if (pthread_atfork(NULL, NULL, cfuti_child_forked) != 0) _exit(1);
     c->init_arg = k->desc.init_arg;
     if (k->desc.init_size) {
         c->init_arg = malloc(k->desc.init_size);
