@@ -6304,12 +6304,43 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     return status;
 }
 
-/* Under lock: the worker is to be killed for the sake of e. */
+/* Under lock: takes e's task back from its worker, if that has not begun it. */
+static bool cfuti_entry_take(cfuti_entry *e)
+{
+    uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
+
+    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
+                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
+        return false;
+    e->future = NULL;
+    return true;
+}
+
+/* Under lock: what waits with w, behind number, goes back to the head of the list. */
+static void cfuti_proc_take_back(cfuti_proc *w, uint32_t number)
+{
+    for (uint32_t at = (w->tail - 1) & CFUTI_NUMBERS; at != number; at = (at - 1) & CFUTI_NUMBERS) {
+        cfuti_entry *e = cfuti_proc_entry(w, at);
+        cfut_future *f = e->future;
+
+        /* acquire: in has been read */
+        if (f && !cfuti_load_acquire(&e->filling) && cfuti_entry_take(e))
+            cfuti_procs_prepend(w->pool, f);
+    }
+}
+
+/* Under lock: the worker is to be killed for the sake of e, and of nobody else: so
+   it must have nothing to go on with, when e is seen not to be done. */
 static void cfuti_entry_kill(cfuti_entry *e, int why)
 {
     cfuti_proc *w = e->proc;
     cfut_ns grace = w->pool->desc.kill_grace;
 
+    cfuti_proc_take_back(w, e->number);
+    /* acquire: as where it is taken in */
+    if (cfuti_load_acquire(cfuti_proc_word(w, e->number)) ==
+        CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
+        return;
     e->why = why;
     w->kill_at = cfuti_deadline(grace);
     w->signal = grace > 0 ? SIGTERM : SIGKILL;
@@ -6323,18 +6354,6 @@ static void cfuti_entry_stop(cfuti_entry *e)
 
     cfuti_store_relaxed(&w->orders->slot[e->number % CFUTI_SLOTS].stop, 1u);   /* relaxed: a flag */
     if (w->pool->desc.kill_on_cancel && !w->kill_at) cfuti_entry_kill(e, CFUTI_WHY_CANCEL);
-}
-
-/* Under lock: takes e's task back from its worker, if that has not begun it. */
-static bool cfuti_entry_take(cfuti_entry *e)
-{
-    uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
-
-    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
-                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
-        return false;
-    e->future = NULL;
-    return true;
 }
 
 /* The entry of f, which is not filled any more, or NULL. The lock, which the
@@ -6623,7 +6642,8 @@ static bool cfuti_proc_empty(cfuti_proc *w, cfuti_outcomes *outcomes, const char
         e = cfuti_proc_entry(w, number);
         if (!e->future) continue;
         /* acquire: pairs with the worker's claim; it is gone */
-        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED)) {
+        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED) &&
+            e->why != CFUTI_WHY_CANCEL) {
             cfuti_procs_prepend(w->pool, e->future);
         } else {
             blamed = true;
@@ -6773,6 +6793,7 @@ static cfut_ns cfuti_proc_check_time(cfuti_proc *w, cfut_ns now)
     cfut_ns due = cfuti_proc_check_limit(w, now);
 
     if (!w->kill_at || w->stopped) return due;
+    if (w->head != w->tail) cfuti_proc_take_back(w, w->head);   /* what was being filled */
     if (now < w->kill_at) return w->kill_at;
     w->signal = SIGKILL;
     w->stopped = true;
