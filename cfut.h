@@ -6994,7 +6994,7 @@ static bool cfuti_procs_any_word(cfuti_procs *p)
         cfuti_proc *w = &p->procs[i];
 
         if (w->phase == CFUTI_STARTING && w->pid)
-            any = cfuti_load_seq_cst(&w->reports->phase) != CFUTI_NOT_READY;
+            any = cfuti_load_seq_cst(&w->reports->phase) == CFUTI_READY_TO_RUN;
         else if (w->head != w->tail && !w->stopped)
             any = (cfuti_load_seq_cst(cfuti_proc_word(w, w->head)) & 7) >= CFUTI_DONE_SLOT;
     }
