@@ -5898,6 +5898,7 @@ struct cfuti_procs {
     cfuti_common *common;
     cfuti_proc *procs;
     size_t max_workers;
+    uint64_t bulk;                      /* as in the layout */
     cfut_process_pool_desc desc;
     pid_t helper;
     /* under the registry's lock */
@@ -6029,7 +6030,7 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
     return *unused = -1;
 }
 
-/* Names fn, without lock. Its index, or a status. */
+/* Names fn, without lock. Its index, or a status: the pool may end meanwhile. */
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_place place;
@@ -6041,14 +6042,14 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
     if (CFUTI_LIKELY(i >= 0)) return i;
     if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
     cfuti_lock(&p->lock);
-    i = cfuti_procs_find(p, fn, &unused);
-    if (i < 0 && unused >= 0) {
+    i = p->closed ? (int)CFUT_CLOSED : cfuti_procs_find(p, fn, &unused);
+    if (i == -1 && unused >= 0) {
         p->common->names[unused] = place;
         p->code[unused] = fn;
         i = unused;
     }
     cfuti_unlock(&p->lock);
-    return i >= 0 ? i : (int)CFUT_FULL;
+    return i == -1 ? (int)CFUT_FULL : i;
 }
 
 /* ---- bulk; under lock ---- */
@@ -6258,7 +6259,7 @@ static void cfuti_procs_grow(cfuti_procs *p)
 static int cfuti_procs_check(const cfuti_procs *p, cfut_future *f)
 {
     const cfut_task *task = f->task;
-    uint64_t most = p->common->layout.bulk / 4 / cfuti_items_of(f);
+    uint64_t most = p->bulk / 4 / cfuti_items_of(f);
 
     if ((!f->in && task->in_size) || (!f->out && task->out_size)) return CFUT_INVALID;
     return task->in_size > most || task->out_size > most ? (int)CFUT_INVALID : (int)CFUT_OK;
@@ -7549,6 +7550,7 @@ static int cfuti_procs_open(cfuti_procs *p)
         p->procs[i].depth = 2;
     }
     cfuti_procs_measure(p, &layout);
+    p->bulk = layout.bulk;
     cfuti_lock(&cfuti_registry_lock);
     p->file = cfuti_file(cfuti_part_at(&layout, p->max_workers));
     open = p->file >= 0 && cfuti_bell(p->bell);
