@@ -5851,6 +5851,7 @@ typedef struct cfuti_entry {            /* a slot, as the host knows it; under l
     uint32_t number;
     uint32_t filling;                   /* atomic: somebody copies in into it */
     uint32_t progress;                  /* when it was last looked at */
+    bool done;                          /* the manager takes its result in */
     int why;
     size_t bulk, bulk_size;             /* its part of the bulk; size 0: none */
 } cfuti_entry;
@@ -6185,6 +6186,7 @@ static cfuti_entry *cfuti_proc_reserve(cfuti_proc *w, cfut_future *f)
     e->future = f;
     e->proc = w;
     e->number = w->tail;
+    e->done = false;
     e->why = CFUTI_WHY_NOT;
     e->bulk = at;
     e->bulk_size = size;
@@ -6310,8 +6312,8 @@ static bool cfuti_entry_take(cfuti_entry *e)
 {
     uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
 
-    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
-                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
+    if (e->done || !cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
+                                      CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
         return false;
     e->future = NULL;
     return true;
@@ -6434,8 +6436,9 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
     k->done = done;
     if (task->out_size) memcpy(k->f.out, out, done * task->out_size);
     for (size_t i = 0; i < done; i++) {
-        int code = status[i] == CFUT_TIMEOUT ? ETIMEDOUT : (int)status[i];
+        int code = (int)status[i];      /* once: its writer may write on */
 
+        if (code == CFUT_TIMEOUT) code = ETIMEDOUT;
         if (k->status) k->status[i] = code;
         if (!code || k->failed < k->n) continue;
         k->failed = i;
@@ -6463,30 +6466,38 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
                        r.status && r.has_text ? r.text : NULL);
 }
 
-/* Without lock: how many of n from head on are done; collects their results. *bad:
-   a word that no worker of ours would write. */
-static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
-                                   cfuti_outcomes *outcomes, bool *bad)
+/* Under lock: how many tasks from w's head on are done, or were taken back; from now
+   on nobody takes those back, whatever the worker writes. *bad: a word that no worker
+   of ours would write. */
+static uint32_t cfuti_proc_note_done(cfuti_proc *w, bool *bad)
 {
-    uint32_t k = 0;
+    uint32_t k = 0, n = cfuti_proc_load(w);
 
     *bad = false;
     for (; k < n; k++) {
-        uint32_t number = (head + k) & CFUTI_NUMBERS;
+        uint32_t number = (w->head + k) & CFUTI_NUMBERS, word;
         cfuti_entry *e = cfuti_proc_entry(w, number);
-        uint32_t word;
 
         if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
+        if (!e->future) continue;
         word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
-        if (word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT)) continue;
-        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT)) {
-            *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
-                   word != CFUTI_WORD(number, CFUTI_RUNNING);
-            break;
-        }
-        cfuti_entry_collect(e, outcomes);
+        e->done = word == CFUTI_WORD(number, CFUTI_DONE_SLOT);
+        if (e->done) continue;
+        *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
+               word != CFUTI_WORD(number, CFUTI_RUNNING);
+        break;
     }
     return k;
+}
+
+/* Without lock: the results of the k from head on. */
+static void cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t k, cfuti_outcomes *outcomes)
+{
+    for (; k; k--, head = (head + 1) & CFUTI_NUMBERS) {
+        const cfuti_entry *e = cfuti_proc_entry(w, head);
+
+        if (e->done) cfuti_entry_collect(e, outcomes);
+    }
 }
 
 /* Under lock: the first k tasks of w are not in their slots any more. */
@@ -6516,18 +6527,17 @@ static void cfuti_proc_adapt(cfuti_proc *w, uint32_t n, cfut_ns began)
 static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
 {
     cfuti_procs *p = w->pool;
-    uint32_t head, n, k;
-    bool bad = false;
+    uint32_t head, k;
+    bool bad;
     cfut_ns began;
 
     cfuti_lock(&p->lock);
     head = w->head;
-    n = cfuti_proc_load(w);
+    k = cfuti_proc_note_done(w, &bad);
     began = w->began;
     cfuti_unlock(&p->lock);
-    if (!n) return false;
-    k = cfuti_proc_collect(w, head, n, outcomes, &bad);
     if (!k && !bad) return false;
+    cfuti_proc_collect(w, head, k, outcomes);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) {
@@ -6702,7 +6712,10 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
     cfuti_unlock(&p->lock);
     cfuti_proc_settle(w);
     cfuti_death_text(text, end, w->reports->exited);
-    k = cfuti_proc_collect(w, w->head, cfuti_proc_load(w), outcomes, &bad);
+    cfuti_lock(&p->lock);
+    k = cfuti_proc_note_done(w, &bad);
+    cfuti_unlock(&p->lock);
+    cfuti_proc_collect(w, w->head, k, outcomes);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) p->idle_deaths = 0;
