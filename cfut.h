@@ -6279,6 +6279,7 @@ static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
     if (!*e) {
         cfuti_procs_append(p, f);
         cfuti_procs_grow(p);
+        if (w && !w->bulk_users) cfuti_procs_call(p);   /* no memory: the manager fails it */
     } else if (f->u.before.limit) {
         cfuti_procs_call(p);            /* it sleeps without regard to that */
     }
@@ -6899,8 +6900,8 @@ static void cfuti_procs_rebalance(cfuti_procs *p)
 }
 
 /* Under lock: gives the first of the list a slot of some worker: its entry, or
-   NULL. */
-static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
+   NULL. *refused: the first, if there is no memory to hand it over. */
+static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code, cfut_future **refused)
 {
     cfut_future *f;
     cfuti_proc *w;
@@ -6914,22 +6915,26 @@ static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
     *code = cfuti_procs_find(p, f->task->fn, &unused);
     cfuti_procs_remove(p, f);
     e = cfuti_proc_reserve(w, f);
-    if (!e) cfuti_procs_prepend(p, f);
-    return e;
+    if (e) return e;
+    if (w->bulk_users) cfuti_procs_prepend(p, f);       /* room will come */
+    else *refused = f;
+    return NULL;
 }
 
 /* Gives queued tasks to workers that may have more; whether any. */
 static bool cfuti_procs_dispatch(cfuti_procs *p)
 {
     for (bool some = false;; some = true) {
+        cfut_future *refused = NULL;
         cfuti_entry *e;
         int code = 0;
 
         cfuti_lock(&p->lock);
-        e = cfuti_procs_place(p, &code);
+        e = cfuti_procs_place(p, &code, &refused);
         cfuti_unlock(&p->lock);
-        if (!e) return some;
-        cfuti_entry_publish(e, (uint32_t)code);
+        if (!e && !refused) return some;
+        if (e) cfuti_entry_publish(e, (uint32_t)code);
+        else cfuti_complete(refused, CFUT_STATE_FINISHED, CFUT_NO_MEMORY, NULL);
     }
 }
 
