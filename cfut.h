@@ -7161,20 +7161,17 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_procs_leave(p);
 }
 
-/* A callback has ended the manager's thread: another one goes on. */
+/* A callback has ended the manager's thread: another one goes on, or if there is
+   none to be had, this one, before it ends. */
 static void cfuti_procs_thread_lost(cfuti_procs *p)
 {
-    cfuti_os_thread fresh;
+    cfuti_os_thread fresh, old = p->thread;
 
     cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
     cfuti_unlock(&p->gate);
-    cfuti_thread_detach(p->thread);
     cfuti_procs_note_change();
-    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) return;
-    cfuti_lock(&p->lock);
-    cfuti_procs_break(p, "the pool's thread ended, and no other could start");
-    cfuti_unlock(&p->lock);
-    cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) cfuti_thread_detach(old);
+    else cfuti_procs_thread(p);
 }
 
 /* ---- close and shutdown ---- */
