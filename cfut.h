@@ -5380,8 +5380,13 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     cfuti_sys_unmap(c->bulk_out, c->mapped);
     c->bulk_in = (char *)cfuti_sys_map(CFUTI_FD_FILE, at, size, false);
     c->bulk_out = (char *)cfuti_sys_map(CFUTI_FD_FILE, at + l->bulk, size, true);
-    c->mapped = c->bulk_in && c->bulk_out ? size : 0;
-    return c->mapped != 0;
+    c->mapped = size;
+    if (c->bulk_in && c->bulk_out) return true;
+    cfuti_sys_unmap(c->bulk_in, size);
+    cfuti_sys_unmap(c->bulk_out, size);
+    c->bulk_in = c->bulk_out = NULL;
+    c->mapped = 0;
+    return false;
 }
 
 /* A task has forked: the child is no worker, and what it writes is its own. */
