@@ -6529,6 +6529,17 @@ static void cfuti_proc_adapt(cfuti_proc *w, uint32_t n, cfut_ns began)
     else if (w->depth > 2 && (cfuti_now() - began) / n > CFUT_MS(1)) w->depth /= 2;
 }
 
+/* Under lock: one that has run enough tasks, or holds too much, is to be replaced. */
+static void cfuti_proc_check_age(cfuti_proc *w)
+{
+    const cfut_process_pool_desc *d = &w->pool->desc;
+
+    if (w->phase != CFUTI_READY) return;
+    if ((d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
+        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
+        cfuti_proc_set(w, CFUTI_LEAVING);
+}
+
 /* Manager: takes in what w has done; whether there was anything. */
 static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
 {
@@ -6550,6 +6561,7 @@ static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
         p->idle_deaths = 0;
         cfuti_proc_adapt(w, k, began);
     }
+    cfuti_proc_check_age(w);            /* before anybody hears of the results */
     if (bad && !w->stopped) {
         w->stopped = true;
         w->signal = SIGKILL;
@@ -6818,17 +6830,6 @@ static cfut_ns cfuti_proc_check_time(cfuti_proc *w, cfut_ns now)
     w->signal = SIGKILL;
     w->stopped = true;
     return CFUT_FOREVER;
-}
-
-/* Under lock: one that has run enough tasks, or holds too much, is to be replaced. */
-static void cfuti_proc_check_age(cfuti_proc *w)
-{
-    const cfut_process_pool_desc *d = &w->pool->desc;
-
-    if (w->phase != CFUTI_READY) return;
-    if ((d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
-        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
-        cfuti_proc_set(w, CFUTI_LEAVING);
 }
 
 static void cfuti_proc_let_leave(cfuti_proc *w)
