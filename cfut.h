@@ -2024,6 +2024,15 @@ static void cfuti_sys_unmap(void *p, size_t size)
     if (p) munmap(p, size);
 }
 
+/* Puts a copy of one's own in the place of a shared part; should that fail, it
+   stays shared. */
+static void cfuti_sys_disown(void *p, int fd, uint64_t at, size_t size)
+{
+    if (!p || !size) return;
+    if (mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, (off_t)at) == MAP_FAILED)
+        errno = 0;
+}
+
 static void cfuti_sys_punch(int fd, uint64_t at, uint64_t size)
 {
 #if CFUTI_FUTEX && defined(SYS_fallocate) && defined(__LP64__)
@@ -2271,6 +2280,7 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     char **env = cfuti_sys_environment();
     int copies[3];
     pid_t pid = -1;
+    bool ready = true;
 
     if (!env || !cfuti_program || !cfuti_sys_spawn_attributes(&attr)) {
         CFUT_FREE(env);
@@ -2279,9 +2289,10 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     posix_spawn_file_actions_init(&actions);
     for (int i = 0; i < 3; i++) {
         copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 6);
-        posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i);
+        if (copies[i] < 0 || posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i) != 0)
+            ready = false;              /* without them it would be the whole program again */
     }
-    if (posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
     for (int i = 0; i < 3; i++)
         if (copies[i] >= 0) close(copies[i]);
     posix_spawn_file_actions_destroy(&actions);
@@ -5341,11 +5352,11 @@ typedef struct cfuti_child {
     cfuti_reports *reports;
     size_t index;
     pid_t pid;
-    uint32_t generation;                /* of forks: it differs in a child of a task's */
     int bell;                           /* that it sleeps in, where it needs one */
     uint32_t rung;                      /* value of asleep that was answered */
     char *bulk_in, *bulk_out;
     size_t mapped;                      /* of each */
+    bool forked;                        /* this is a child of the worker's */
     void *init_arg;
     cfut_fn code[CFUTI_NAMES];          /* found so far */
 } cfuti_child;
@@ -5366,7 +5377,7 @@ static void cfuti_child_ring(cfuti_child *c)
    here: it must not take tasks, or report, beside the worker. */
 static void cfuti_child_is_back(const cfuti_child *c)
 {
-    if (CFUTI_LIKELY(cfuti_generation == c->generation)) return;
+    if (CFUTI_LIKELY(!c->forked)) return;
     fflush(NULL);
     _exit(0);
 }
@@ -5380,7 +5391,7 @@ static void cfuti_child_flush(void)
 /* A task has called exit(): what the host has registered must not run here. */
 static void cfuti_child_exited(int status)
 {
-    if (cfuti_this_child->pid == getpid())      /* and not a child of the task's */
+    if (!cfuti_this_child->forked)              /* and not a child of the task's */
         cfuti_this_child->reports->exited = 1 + (uint32_t)status;
     fflush(NULL);
     _exit(status);
@@ -5421,6 +5432,18 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     c->bulk_in = c->bulk_out = NULL;
     c->mapped = 0;
     return false;
+}
+
+/* A task has forked: the child is no worker, and what it writes is its own. */
+static void cfuti_child_forked(void)
+{
+    cfuti_child *c = cfuti_this_child;
+    const cfuti_layout *l = &c->common->layout;
+    uint64_t at = cfuti_part_at(l, c->index) + l->part;
+
+    c->forked = true;
+    cfuti_sys_disown(c->reports, CFUTI_FD_FILE, at, (size_t)l->part);
+    cfuti_sys_disown(c->bulk_out, CFUTI_FD_FILE, at + l->part + l->bulk, c->mapped);
 }
 
 /* One order as the task sees it. */
@@ -5636,6 +5659,7 @@ static void cfuti_child_begin(cfuti_child *c)
     if (!c->orders || !c->reports) _exit(1);
     cfuti_this_child = c;
     cfuti_child_catch_exit();
+    if (pthread_atfork(NULL, NULL, cfuti_child_forked) != 0) _exit(1);
     c->init_arg = k->desc.init_arg;
     if (k->desc.init_size) {
         c->init_arg = malloc(k->desc.init_size);
@@ -5675,7 +5699,6 @@ static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
     child.common = common;
     child.index = index;
     child.pid = getpid();
-    child.generation = cfuti_generation;
     child.bell = bell;
     cfuti_child_signals();
     close(CFUTI_FD_CHANNEL);
@@ -5815,7 +5838,6 @@ static void cfuti_helper_main(void)
     fd_set set;
 
     memset(&h, 0, sizeof h);
-    cfuti_hooks();                      /* a worker counts its forks */
     cfuti_helper_signals(&waiting);
     head = (cfuti_common *)cfuti_sys_map(CFUTI_FD_FILE, 0, sizeof *head, false);
     if (!head || !cfuti_helper_knows(head)) _exit(1);
@@ -5884,6 +5906,7 @@ typedef struct cfuti_entry {            /* a slot, as the host knows it; under l
     uint32_t number;
     uint32_t filling;                   /* atomic: somebody copies in into it */
     uint32_t progress;                  /* when it was last looked at */
+    bool done;                          /* the manager takes its result in */
     int why;
     size_t bulk, bulk_size;             /* its part of the bulk; size 0: none */
 } cfuti_entry;
@@ -5964,6 +5987,8 @@ struct cfuti_procs {
 
 static cfuti_procs *cfuti_procs_registry, *cfuti_procs_graves_first, *cfuti_procs_graves_last;
 static size_t cfuti_procs_graves;
+static cfut_ns cfuti_procs_changed;     /* under the registry's lock: when a manager's
+                                           thread began or left last */
 
 static cfuti_procs *cfuti_procs_of(const cfut_executor *ex)
 {
@@ -6066,7 +6091,7 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
     return *unused = -1;
 }
 
-/* Names fn, without lock. Its index, or a status. */
+/* Names fn, without lock. Its index, or a status: the pool may end meanwhile. */
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_place place;
@@ -6093,7 +6118,7 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
         i = unused;
     }
     cfuti_unlock(&p->lock);
-    return i >= 0 ? i : (int)CFUT_FULL;
+    return i == -1 ? (int)CFUT_FULL : i;
 }
 
 /* ---- bulk; under lock ---- */
@@ -6231,6 +6256,7 @@ static cfuti_entry *cfuti_proc_reserve(cfuti_proc *w, cfut_future *f)
     e->future = f;
     e->proc = w;
     e->number = w->tail;
+    e->done = false;
     e->why = CFUTI_WHY_NOT;
     e->bulk = at;
     e->bulk_size = size;
@@ -6293,8 +6319,7 @@ static void cfuti_procs_grow(cfuti_procs *p)
 {
     size_t i = 0;
 
-    if (p->queued <= p->starting || p->live == p->max_workers || p->retry_at) return;
-    if (p->broken || p->kill_all) return;
+    if (p->queued <= p->starting || p->live == p->max_workers || p->kill_all || p->retry_at) return;
     while (p->procs[i].phase != CFUTI_ABSENT) i++;
     cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
     cfuti_procs_call(p);
@@ -6326,6 +6351,7 @@ static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
     if (!*e) {
         cfuti_procs_append(p, f);
         cfuti_procs_grow(p);
+        if (w && !w->bulk_users) cfuti_procs_call(p);   /* no memory: the manager fails it */
     } else if (f->u.before.limit) {
         cfuti_procs_call(p);            /* it sleeps without regard to that */
     }
@@ -6379,8 +6405,8 @@ static bool cfuti_entry_take(cfuti_entry *e)
 {
     uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
 
-    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
-                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
+    if (e->done || !cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
+                                      CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
         return false;
     e->future = NULL;
     return true;
@@ -6491,8 +6517,9 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
     k->done = done;
     if (task->out_size) memcpy(k->f.out, out, done * task->out_size);
     for (size_t i = 0; i < done; i++) {
-        int code = status[i] == CFUT_TIMEOUT ? ETIMEDOUT : (int)status[i];
+        int code = (int)status[i];      /* once: its writer may write on */
 
+        if (code == CFUT_TIMEOUT) code = ETIMEDOUT;
         if (k->status) k->status[i] = code;
         if (!code || k->failed < k->n) continue;
         k->failed = i;
@@ -6520,30 +6547,38 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
                        r.status && r.has_text ? r.text : NULL);
 }
 
-/* Without lock: how many of n from head on are done; collects their results. *bad:
-   a word that no worker of ours would write, as DONE of a task that was taken back. */
-static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
-                                   cfuti_outcomes *outcomes, bool *bad)
+/* Under lock: how many tasks from w's head on are done, or were taken back; from now
+   on nobody takes those back, whatever the worker writes. *bad: a word that no worker
+   of ours would write. */
+static uint32_t cfuti_proc_note_done(cfuti_proc *w, bool *bad)
 {
-    uint32_t k = 0;
+    uint32_t k = 0, n = cfuti_proc_load(w);
 
     *bad = false;
     for (; k < n; k++) {
-        uint32_t number = (head + k) & CFUTI_NUMBERS;
+        uint32_t number = (w->head + k) & CFUTI_NUMBERS, word;
         cfuti_entry *e = cfuti_proc_entry(w, number);
-        uint32_t word;
 
         if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
+        if (!e->future) continue;
         word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
-        if (word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT)) continue;
-        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT) || !e->future) {
-            *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
-                   word != CFUTI_WORD(number, CFUTI_RUNNING);
-            break;
-        }
-        cfuti_entry_collect(e, outcomes);
+        e->done = word == CFUTI_WORD(number, CFUTI_DONE_SLOT);
+        if (e->done) continue;
+        *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
+               word != CFUTI_WORD(number, CFUTI_RUNNING);
+        break;
     }
     return k;
+}
+
+/* Without lock: the results of the k from head on. */
+static void cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t k, cfuti_outcomes *outcomes)
+{
+    for (; k; k--, head = (head + 1) & CFUTI_NUMBERS) {
+        const cfuti_entry *e = cfuti_proc_entry(w, head);
+
+        if (e->done) cfuti_entry_collect(e, outcomes);
+    }
 }
 
 /* Under lock: the first k tasks of w are not in their slots any more. */
@@ -6569,28 +6604,41 @@ static void cfuti_proc_adapt(cfuti_proc *w, uint32_t n, cfut_ns began)
     else if (w->depth > 2 && (cfuti_now() - began) / n > CFUT_MS(1)) w->depth /= 2;
 }
 
+/* Under lock: one that has run enough tasks, or holds too much, is to be replaced; or
+   whose task has ended by itself before the signal that was sent to end it. */
+static void cfuti_proc_check_age(cfuti_proc *w)
+{
+    const cfut_process_pool_desc *d = &w->pool->desc;
+
+    if (w->phase != CFUTI_READY) return;
+    if ((w->kill_at && w->head == w->tail) ||
+        (d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
+        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
+        cfuti_proc_set(w, CFUTI_LEAVING);
+}
+
 /* Manager: takes in what w has done; whether there was anything. */
 static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
 {
     cfuti_procs *p = w->pool;
-    uint32_t head, n, k;
-    bool bad = false;
+    uint32_t head, k;
+    bool bad;
     cfut_ns began;
 
     cfuti_lock(&p->lock);
     head = w->head;
-    n = cfuti_proc_load(w);
+    k = cfuti_proc_note_done(w, &bad);
     began = w->began;
     cfuti_unlock(&p->lock);
-    if (!n) return false;
-    k = cfuti_proc_collect(w, head, n, outcomes, &bad);
     if (!k && !bad) return false;
+    cfuti_proc_collect(w, head, k, outcomes);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) {
         p->idle_deaths = 0;
         cfuti_proc_adapt(w, k, began);
     }
+    cfuti_proc_check_age(w);            /* before anybody hears of the results */
     if (bad && !w->stopped) {
         cfuti_proc_take_back(w);        /* what is behind it has nothing to do with that */
         w->stopped = true;
@@ -6701,7 +6749,8 @@ static bool cfuti_proc_empty(cfuti_proc *w, cfuti_outcomes *outcomes, const char
         e = cfuti_proc_entry(w, number);
         if (!e->future) continue;
         /* acquire: pairs with the worker's claim; it is gone */
-        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED)) {
+        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED) &&
+            e->why != CFUTI_WHY_CANCEL) {
             cfuti_procs_prepend(w->pool, e->future);
         } else {
             blamed = true;
@@ -6759,7 +6808,10 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
     cfuti_unlock(&p->lock);
     cfuti_proc_settle(w);
     cfuti_death_text(text, end, w->reports->exited);
-    k = cfuti_proc_collect(w, w->head, cfuti_proc_load(w), outcomes, &bad);
+    cfuti_lock(&p->lock);
+    k = cfuti_proc_note_done(w, &bad);
+    cfuti_unlock(&p->lock);
+    cfuti_proc_collect(w, w->head, k, outcomes);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) p->idle_deaths = 0;
@@ -6893,19 +6945,6 @@ static cfut_ns cfuti_proc_check_time(cfuti_proc *w, cfut_ns now)
     w->signal = SIGKILL;
     w->stopped = true;
     return CFUT_FOREVER;
-}
-
-/* Under lock: one that has run enough tasks, or holds too much, is to be replaced; or
-   whose task has ended by itself before the signal that was sent to end it. */
-static void cfuti_proc_check_age(cfuti_proc *w)
-{
-    const cfut_process_pool_desc *d = &w->pool->desc;
-
-    if (w->phase != CFUTI_READY) return;
-    if ((w->kill_at && w->head == w->tail) ||
-        (d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
-        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
-        cfuti_proc_set(w, CFUTI_LEAVING);
 }
 
 static void cfuti_proc_let_leave(cfuti_proc *w)
@@ -7247,6 +7286,14 @@ static void cfuti_procs_leave(cfuti_procs *p)
     if (mine) cfuti_procs_reap(p, true);
 }
 
+/* A manager's thread has begun, or is about to leave. */
+static void cfuti_procs_note_change(void)
+{
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
+    cfuti_unlock(&cfuti_registry_lock);
+}
+
 static void cfuti_procs_thread(cfuti_procs *p)
 {
     static const char name[] = "cfut-processes";
@@ -7271,6 +7318,7 @@ static void cfuti_procs_thread_lost(cfuti_procs *p)
     cfuti_thread_self(&self);
     cfuti_procs_forget_manager(p);
     cfuti_unlock(&p->gate);
+    cfuti_procs_note_change();
     if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) cfuti_thread_detach(self);
     else cfuti_procs_thread(p);
 }
@@ -7383,6 +7431,7 @@ static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
     if (by_manager) cfuti_thread_detach(p->thread);
     else cfuti_thread_join(p->thread);
     cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
     cfuti_procs_unregister(p);
     cfuti_procs_free(p);
     p->next = NULL;
@@ -7482,24 +7531,38 @@ static void cfuti_procs_resume(void)
     cfuti_unlock(&cfuti_registry_lock);
 }
 
-/* Whether the caller may fork now; then the managers stand still. It waits for
-   callbacks that they are in, without a lock, as those may make pools, too. */
-static bool cfuti_procs_may_fork(void)
+/* All managers stand still; how many, and *moving: one that has just begun may not
+   show yet, and one that has just left may be counted by the system still. It waits
+   for callbacks that they are in, without a lock, as those may make pools, too. */
+static int cfuti_procs_halt_all(bool *moving)
 {
     unsigned round = 0;
-    int managers, threads;
+    int managers;
 
-    if (cfuti_self()->managing) return false;
     cfuti_lock(&cfuti_registry_lock);
     while (!cfuti_procs_halt(&managers)) {
         cfuti_unlock(&cfuti_registry_lock);
         cfuti_backoff(&round);
         cfuti_lock(&cfuti_registry_lock);
     }
+    *moving = cfuti_procs_changed && cfuti_now() - cfuti_procs_changed < CFUT_SEC(1);
     cfuti_unlock(&cfuti_registry_lock);
-    threads = cfuti_threads();
-    if (threads == 0 || threads == 1 + managers) return true;
-    cfuti_procs_resume();
+    return managers;
+}
+
+/* Whether the caller may fork now; then the managers stand still. */
+static bool cfuti_procs_may_fork(void)
+{
+    bool moving = true;
+
+    if (cfuti_self()->managing) return false;
+    while (moving) {
+        int managers = cfuti_procs_halt_all(&moving), threads = cfuti_threads();
+
+        if (threads == 0 || threads == 1 + managers) return true;
+        cfuti_procs_resume();
+        if (moving) cfuti_nap(CFUT_US(200));
+    }
     return false;
 }
 
@@ -7651,6 +7714,7 @@ static int cfuti_procs_build(cfuti_procs *p, bool exec)
     if (!status) status = cfuti_procs_name_hooks(p);
     if (!status) status = cfuti_procs_start_helper(p, exec);
     if (status) return status;
+    cfuti_procs_note_change();
     if (cfuti_thread_start(&t, 0, (char *)p + 1)) return CFUT_OK;
     close(p->channel);                  /* the helper leaves then */
     p->channel = -1;
