@@ -698,7 +698,8 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc);
 /* To be called first in main: cfut_process_main(&argc, &argv). In a helper of a
    process pool, which is the same program executed again, it never returns;
    otherwise it notes that this program can be started so, and does nothing
-   else. One thread, once. Needed only where pools are made while threads run. */
+   else (in a setuid program not even that). One thread, once. Needed only where
+   pools are made while threads run. */
 CFUTDEF void cfut_process_main(int *argc, char ***argv);
 
 /* Python's terminate_workers and kill_workers: cfut_close with
@@ -1400,16 +1401,30 @@ static void cfuti_sys_yield(void)
     sched_yield();
 }
 
+/* Until _unshield the thread cannot be cancelled: for calls that are cancellation
+   points, where it holds a lock or something that it must give back. */
+static int cfuti_sys_shield(void)
+{
+    int old;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    return old;
+}
+
+static void cfuti_sys_unshield(int old)
+{
+    pthread_setcancelstate(old, NULL);
+}
+
 static void cfuti_sys_nap(cfut_ns ns)
 {
     struct timespec ts;
-    int old;
+    int old = cfuti_sys_shield();
 
     ts.tv_sec = (time_t)(ns / 1000000000);
     ts.tv_nsec = (long)(ns % 1000000000);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
     nanosleep(&ts, NULL);
-    pthread_setcancelstate(old, NULL);
+    cfuti_sys_unshield(old);
 }
 
 #if CFUTI_LINUX
@@ -1593,7 +1608,10 @@ CFUTI_UNUSED static bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack
 
 static void cfuti_sys_thread_join(cfuti_os_thread t)
 {
+    int old = cfuti_sys_shield();
+
     pthread_join(t, NULL);
+    cfuti_sys_unshield(old);
 }
 
 static void cfuti_sys_thread_self(cfuti_os_thread *t)
@@ -2015,7 +2033,7 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_map        a part of it; NULL: no memory
    cfuti_sys_punch      gives its pages back to the system, where that is possible
    cfuti_sys_bell       two ends to ring and to poll (may be the same descriptor)
-   cfuti_sys_ring, _hush    rings it; makes it silent again
+   cfuti_sys_ring, _hush    rings it, false: it is gone; makes it silent again
    cfuti_sys_channel    two ends for messages of one size
    cfuti_sys_send       one message, and a descriptor unless fd < 0: 1 sent, 0 the
                         channel is full (only if not wait), -1 the other end is gone
@@ -2080,14 +2098,17 @@ static bool cfuti_sys_is_privileged(void)
 }
 
 /* Whether it was. Not for a program with more rights than its user, who could
-   hand it any memory. */
+   hand it any memory; nor may it go on as if it had been started by hand, and make
+   its pools again. */
 static bool cfuti_sys_is_helper(void)
 {
     struct stat st;
 
     if (!getenv(CFUTI_ENV)) return false;
     unsetenv(CFUTI_ENV);
-    return !cfuti_sys_is_privileged() && fstat(3, &st) == 0 && S_ISSOCK(st.st_mode);
+    if (fstat(3, &st) != 0 || !S_ISSOCK(st.st_mode)) return false;
+    if (cfuti_sys_is_privileged()) _exit(1);
+    return true;
 }
 
 static void cfuti_sys_cloexec(int fd)
@@ -2173,6 +2194,15 @@ static void cfuti_sys_unmap(void *p, size_t size)
     if (p) munmap(p, size);
 }
 
+/* Puts a copy of one's own in the place of a shared part; should that fail, it
+   stays shared. */
+static void cfuti_sys_disown(void *p, int fd, uint64_t at, size_t size)
+{
+    if (!p || !size) return;
+    if (mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, (off_t)at) == MAP_FAILED)
+        errno = 0;
+}
+
 static void cfuti_sys_punch(int fd, uint64_t at, uint64_t size)
 {
 #if CFUTI_FUTEX && defined(SYS_fallocate) && defined(__LP64__)
@@ -2199,13 +2229,14 @@ static bool cfuti_sys_bell(int fds[2])
 #endif
 }
 
-static void cfuti_sys_ring(int fd)
+static bool cfuti_sys_ring(int fd)
 {
     uint64_t one = 1;
     ssize_t n;
 
-    do n = write(fd, &one, sizeof one);     /* full: it is ringing */
+    do n = write(fd, &one, sizeof one);
     while (n < 0 && errno == EINTR);
+    return n >= 0 || errno == EAGAIN || errno == EWOULDBLOCK;   /* full: it is ringing */
 }
 
 static void cfuti_sys_hush(int fd)
@@ -2227,7 +2258,11 @@ enum { CFUTI_NOSIGNAL = 0 };
 
 static bool cfuti_sys_channel(int fds[2])
 {
+#ifdef SOCK_CLOEXEC                     /* at once: another thread may just start a program */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return false;
+#else
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) return false;
+#endif
     for (int i = 0; i < 2; i++) {
         cfuti_sys_cloexec(fds[i]);
 #ifdef SO_NOSIGPIPE
@@ -2260,15 +2295,21 @@ static void cfuti_sys_wake_shared(uint32_t *word, int fd)
 static void cfuti_sys_wait_shared(uint32_t *word, uint32_t expected, int fd)
 {
     char buf[256];
+    ssize_t n;
 
     if (cfuti_load_acquire(word) != expected) return;
-    if (read(fd, buf, sizeof buf) == 0) _exit(0);       /* the host is gone */
+    n = read(fd, buf, sizeof buf);
+    if (n == 0 || (n < 0 && errno != EINTR)) _exit(0);  /* the host is gone, or a task has
+                                                           closed it */
 }
 
 static void cfuti_sys_wake_shared(uint32_t *word, int fd)
 {
+    int old = cfuti_sys_shield();
+
     (void)word;
     while (fd >= 0 && send(fd, "", 1, CFUTI_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR) { }
+    cfuti_sys_unshield(old);
 }
 #endif
 
@@ -2357,11 +2398,14 @@ static void cfuti_sys_poll(int a, int b, bool b_writable, cfut_ns deadline)
 static int cfuti_sys_threads(void)
 {
 #if CFUTI_FUTEX
-    char text[2048], *at;
+    char text[1024], *at;
+    int n;
 
-    if (cfuti_sys_read("/proc/self/status", text, sizeof text) < 0) return 0;
-    at = strstr(text, "\nThreads:");
-    return at ? (int)strtol(at + 9, NULL, 10) : 0;
+    /* not status, where a list of groups may be long. The name before may hold spaces */
+    if (cfuti_sys_read("/proc/self/stat", text, sizeof text) < 0) return 0;
+    at = strrchr(text, ')');
+    return at && sscanf(at + 1, " %*c%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%*s%d", &n) == 1
+               ? n : 0;
 #else
     return 0;
 #endif
@@ -2406,6 +2450,7 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     char **env = cfuti_sys_environment();
     int copies[3];
     pid_t pid = -1;
+    bool ready = true;
 
     if (!env || !cfuti_program || !cfuti_sys_spawn_attributes(&attr)) {
         CFUT_FREE(env);
@@ -2414,9 +2459,10 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     posix_spawn_file_actions_init(&actions);
     for (int i = 0; i < 3; i++) {
         copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 6);
-        posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i);
+        if (copies[i] < 0 || posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i) != 0)
+            ready = false;              /* without them it would be the whole program again */
     }
-    if (posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
     for (int i = 0; i < 3; i++)
         if (copies[i] >= 0) close(copies[i]);
     posix_spawn_file_actions_destroy(&actions);
@@ -5481,6 +5527,7 @@ typedef struct cfuti_child {
     uint32_t rung;                      /* value of asleep that was answered */
     char *bulk_in, *bulk_out;
     size_t mapped;                      /* of each */
+    bool forked;                        /* this is a child of the worker's */
     void *init_arg;
     cfut_fn code[CFUTI_NAMES];          /* found so far */
 } cfuti_child;
@@ -5493,7 +5540,17 @@ static void cfuti_child_ring(cfuti_child *c)
 
     if (!(asleep & 1) || asleep == c->rung) return;
     c->rung = asleep;
-    cfuti_sys_ring(CFUTI_FD_BELL);
+    /* a task has closed it: the host learns by our end what we have done */
+    if (!cfuti_sys_ring(CFUTI_FD_BELL)) _exit(1);
+}
+
+/* Back from code of the user's. If that has forked and this is the child, it ends
+   here: it must not take tasks, or report, beside the worker. */
+static void cfuti_child_is_back(const cfuti_child *c)
+{
+    if (CFUTI_LIKELY(!c->forked)) return;
+    fflush(NULL);
+    _exit(0);
 }
 
 static void cfuti_child_flush(void)
@@ -5505,7 +5562,7 @@ static void cfuti_child_flush(void)
 /* A task has called exit(): what the host has registered must not run here. */
 static void cfuti_child_exited(int status)
 {
-    if (cfuti_this_child->pid == getpid())      /* and not a child of the task's */
+    if (!cfuti_this_child->forked)              /* and not a child of the task's */
         cfuti_this_child->reports->exited = 1 + (uint32_t)status;
     fflush(NULL);
     _exit(status);
@@ -5539,8 +5596,25 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     cfuti_sys_unmap(c->bulk_out, c->mapped);
     c->bulk_in = (char *)cfuti_sys_map(CFUTI_FD_FILE, at, size, false);
     c->bulk_out = (char *)cfuti_sys_map(CFUTI_FD_FILE, at + l->bulk, size, true);
-    c->mapped = c->bulk_in && c->bulk_out ? size : 0;
-    return c->mapped != 0;
+    c->mapped = size;
+    if (c->bulk_in && c->bulk_out) return true;
+    cfuti_sys_unmap(c->bulk_in, size);
+    cfuti_sys_unmap(c->bulk_out, size);
+    c->bulk_in = c->bulk_out = NULL;
+    c->mapped = 0;
+    return false;
+}
+
+/* A task has forked: the child is no worker, and what it writes is its own. */
+static void cfuti_child_forked(void)
+{
+    cfuti_child *c = cfuti_this_child;
+    const cfuti_layout *l = &c->common->layout;
+    uint64_t at = cfuti_part_at(l, c->index) + l->part;
+
+    c->forked = true;
+    cfuti_sys_disown(c->reports, CFUTI_FD_FILE, at, (size_t)l->part);
+    cfuti_sys_disown(c->bulk_out, CFUTI_FD_FILE, at + l->part + l->bulk, c->mapped);
 }
 
 /* One order as the task sees it. */
@@ -5582,6 +5656,7 @@ static int cfuti_job_item(cfuti_job *j, uint64_t i)
     char *out = j->out ? j->out + i * j->order->out_size : NULL;
     int status = cfuti_call(&j->task, in, out, &j->frame);
 
+    cfuti_child_is_back(j->child);
     return status == CFUT_TIMEOUT ? ETIMEDOUT : status;
 }
 
@@ -5614,6 +5689,7 @@ static void cfuti_job_lost(void *arg)
 {
     cfuti_job *j = (cfuti_job *)arg;
 
+    cfuti_child_is_back(j->child);
     j->report->status = CFUT_ABANDONED;
     j->report->has_text = 0;
     fflush(NULL);
@@ -5635,7 +5711,6 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     job.report = &c->reports->slot[number % CFUTI_SLOTS];
     job.self.state = cfuti_generation | CFUT_STATE_RUNNING;
     job.report->has_text = 0;
-    cfuti_store_relaxed(&job.report->progress, 0u);     /* relaxed: the word carries it */
     status = cfuti_job_prepare(&job);
     if (status) job.report->status = status;
     else cfuti_sys_guard(cfuti_job_run, cfuti_job_lost, &job);
@@ -5655,13 +5730,17 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
    it was taken back, the next number is due. */
 static bool cfuti_child_claim(cfuti_child *c, uint32_t number, bool *passed)
 {
-    uint32_t *word = &c->reports->slot[number % CFUTI_SLOTS].word;
-    uint32_t w = cfuti_load_seq_cst(word);                      /* W2 */
+    cfuti_report *r = &c->reports->slot[number % CFUTI_SLOTS];
+    uint32_t w = cfuti_load_seq_cst(&r->word);                  /* W2 */
     uint32_t ahead = ((w >> 3) - number) & (~0u >> 3);
 
     *passed = (ahead != 0 && ahead < 1u << 28) || w == CFUTI_WORD(number, CFUTI_TAKEN_SLOT);
-    return w == CFUTI_WORD(number, CFUTI_QUEUED) &&
-           cfuti_cas_acquire(word, &w, CFUTI_WORD(number, CFUTI_RUNNING));
+    if (w != CFUTI_WORD(number, CFUTI_QUEUED)) return false;
+    /* relaxed: the word carries it. Before that says RUNNING, as we may die at once,
+       and then it is read */
+    cfuti_store_relaxed(&r->progress, 0u);
+    /* acquire: the order. release: progress, to who finds RUNNING */
+    return cfuti_cas_acq_rel(&r->word, &w, CFUTI_WORD(number, CFUTI_RUNNING));
 }
 
 static void cfuti_child_leave(cfuti_child *c)
@@ -5751,6 +5830,7 @@ static void cfuti_child_begin(cfuti_child *c)
     if (!c->orders || !c->reports) _exit(1);
     cfuti_this_child = c;
     cfuti_child_catch_exit();
+    if (pthread_atfork(NULL, NULL, cfuti_child_forked) != 0) _exit(1);
     c->init_arg = k->desc.init_arg;
     if (k->desc.init_size) {
         c->init_arg = malloc(k->desc.init_size);
@@ -5774,6 +5854,7 @@ static void cfuti_child_initialize(cfuti_child *c)
     cfuti_self()->frame = &frame;
     c->reports->init_status = initializer ? initializer(c->init_arg) : (int)CFUT_INVALID;
     cfuti_self()->frame = NULL;
+    cfuti_child_is_back(c);
     cfuti_child_flush();
     if (!c->reports->init_status) return;
     if (frame.code) memcpy(c->reports->text, frame.text, sizeof frame.text);
@@ -5996,6 +6077,7 @@ typedef struct cfuti_entry {            /* a slot, as the host knows it; under l
     uint32_t number;
     uint32_t filling;                   /* atomic: somebody copies in into it */
     uint32_t progress;                  /* when it was last looked at */
+    bool done;                          /* the manager takes its result in */
     int why;
     size_t bulk, bulk_size;             /* its part of the bulk; size 0: none */
 } cfuti_entry;
@@ -6024,7 +6106,10 @@ struct cfuti_proc {                     /* a worker; under lock */
     uint32_t tasks;                     /* that it got since its start */
     bool stopped;                       /* SIGKILL has been sent for, or it is gone */
     int signal;                         /* to be sent, or 0 */
-    cfut_ns began;                      /* when the task at head got there */
+    int told;                           /* what was sent since the pool's kill_all says so */
+    cfut_ns came;                       /* when the task at head got there */
+    cfut_ns began;                      /* when it, or its item, was seen to begin, at most */
+    bool held;                          /* it is to be killed: nothing may come behind it */
     cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
     size_t bulk_head, bulk_tail, bulk_users;
     size_t mapped;                      /* bytes of each bulk */
@@ -6042,6 +6127,7 @@ struct cfuti_procs {
     cfuti_common *common;
     cfuti_proc *procs;
     size_t max_workers;
+    uint64_t bulk;                      /* as in the layout, which ends with the pool */
     cfut_process_pool_desc desc;
     pid_t helper;
     /* under the registry's lock */
@@ -6057,6 +6143,7 @@ struct cfuti_procs {
     int idle_deaths;
     int kill_all;                       /* a signal for all workers, or 0 */
     cfut_ns retry_at;                   /* a worker could not be started: not before */
+    cfut_ns until;                      /* how long the manager sleeps, at most */
     char reason[56];                    /* why it is broken */
     cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there */
     /* atomic */
@@ -6072,6 +6159,8 @@ struct cfuti_procs {
 
 static cfuti_procs *cfuti_procs_registry, *cfuti_procs_graves_first, *cfuti_procs_graves_last;
 static size_t cfuti_procs_graves;
+static cfut_ns cfuti_procs_changed;     /* under the registry's lock: when a manager's
+                                           thread began or left last */
 
 static cfuti_procs *cfuti_procs_of(const cfut_executor *ex)
 {
@@ -6086,9 +6175,13 @@ static bool cfuti_procs_forked(const cfuti_procs *p)
 /* Under lock: the manager is to look around. */
 static void cfuti_procs_call(cfuti_procs *p)
 {
+    int old;
+
     if (p->rung) return;
     p->rung = true;
+    old = cfuti_sys_shield();
     cfuti_sys_ring(p->bell[1]);
+    cfuti_sys_unshield(old);
 }
 
 static uint32_t *cfuti_proc_word(cfuti_proc *w, uint32_t number)
@@ -6170,26 +6263,34 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
     return *unused = -1;
 }
 
-/* Names fn, without lock. Its index, or a status. */
+/* Names fn, without lock. Its index, or a status: the pool may end meanwhile. */
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_place place;
-    int i, unused;
+    int i, unused, old;
+    bool found;
 
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
     cfuti_unlock(&p->lock);
     if (CFUTI_LIKELY(i >= 0)) return i;
-    if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
+    old = cfuti_sys_shield();
+    found = cfuti_sys_place((uintptr_t)fn, &place);
+    cfuti_sys_unshield(old);
+    if (!found) return CFUT_INVALID;
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
+    if (i < 0 && p->closed) {               /* and maybe ended: the names are gone */
+        cfuti_unlock(&p->lock);
+        return p->broken ? CFUT_BROKEN : CFUT_CLOSED;
+    }
     if (i < 0 && unused >= 0) {
         p->common->names[unused] = place;
         p->code[unused] = fn;
         i = unused;
     }
     cfuti_unlock(&p->lock);
-    return i >= 0 ? i : (int)CFUT_FULL;
+    return i == -1 ? (int)CFUT_FULL : i;
 }
 
 /* ---- bulk; under lock ---- */
@@ -6220,7 +6321,8 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
     return want != 0;
 }
 
-/* A part of that size, as in a ring: where, or SIZE_MAX: not now. */
+/* A part of that size, as in a ring: where, or SIZE_MAX: not now; or not at all, if
+   there are no users, as the system gives no memory. */
 static size_t cfuti_proc_take_bulk(cfuti_proc *w, size_t size)
 {
     size_t at = w->bulk_head, end = CFUTI_BULK_SOFT;
@@ -6280,7 +6382,7 @@ static uint32_t cfuti_proc_depth(const cfuti_proc *w)
     const cfuti_procs *p = w->pool;
     uint32_t most = p->desc.queue_depth ? (uint32_t)p->desc.queue_depth : w->depth, left;
 
-    if (w->phase != CFUTI_READY || w->kill_at || w->stopped) return 0;
+    if (w->phase != CFUTI_READY || w->held || w->kill_at || w->stopped || p->kill_all) return 0;
     if (p->live < p->max_workers && !p->retry_at) most = 1;     /* rather another worker */
     if (!p->desc.max_tasks_per_child) return most;
     left = (uint32_t)p->desc.max_tasks_per_child - w->tasks + cfuti_proc_load(w);
@@ -6307,8 +6409,9 @@ static void cfuti_proc_new_head(cfuti_proc *w)
 {
     cfuti_entry *e = cfuti_proc_entry(w, w->head);
 
+    w->held = w->head != w->tail && e->why;
     if (w->head == w->tail || !e->future) return;
-    w->began = cfuti_now();
+    w->came = w->began = cfuti_now();
     e->progress = 0;
     /* relaxed: for those who ask, and for who holds this lock */
     cfuti_store_relaxed(&e->future->owner, (uintptr_t)&w->pool->runner | 1);
@@ -6325,6 +6428,7 @@ static cfuti_entry *cfuti_proc_reserve(cfuti_proc *w, cfut_future *f)
     e->future = f;
     e->proc = w;
     e->number = w->tail;
+    e->done = false;
     e->why = CFUTI_WHY_NOT;
     e->bulk = at;
     e->bulk_size = size;
@@ -6387,7 +6491,7 @@ static void cfuti_procs_grow(cfuti_procs *p)
 {
     size_t i = 0;
 
-    if (p->queued <= p->starting || p->live == p->max_workers || p->broken || p->retry_at) return;
+    if (p->queued <= p->starting || p->live == p->max_workers || p->kill_all || p->retry_at) return;
     while (p->procs[i].phase != CFUTI_ABSENT) i++;
     cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
     cfuti_procs_call(p);
@@ -6399,10 +6503,11 @@ static void cfuti_procs_grow(cfuti_procs *p)
 static int cfuti_procs_check(const cfuti_procs *p, cfut_future *f)
 {
     const cfut_task *task = f->task;
-    uint64_t most = p->common->layout.bulk / 4 / cfuti_items_of(f);
+    uint64_t most = p->bulk / 4 / cfuti_items_of(f);
 
     if ((!f->in && task->in_size) || (!f->out && task->out_size)) return CFUT_INVALID;
-    return task->in_size > most || task->out_size > most ? (int)CFUT_INVALID : (int)CFUT_OK;
+    if (task->in_size > most || task->out_size > most) return CFUT_INVALID;
+    return cfuti_bulk_of(f) > p->bulk ? (int)CFUT_INVALID : (int)CFUT_OK;
 }
 
 /* Under lock: CFUT_OK, or why the pool takes nothing. *e: its slot, if it got one. */
@@ -6414,11 +6519,14 @@ static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
     if (p->closed) return CFUT_CLOSED;
     if (!p->first) w = cfuti_procs_choose(p);
     if (w) *e = cfuti_proc_reserve(w, f);
+    if (w && !*e && !w->bulk_users) return CFUT_NO_MEMORY;
     if (!*e) {
         cfuti_procs_append(p, f);
         cfuti_procs_grow(p);
-    } else if (f->u.before.limit) {
-        cfuti_procs_call(p);            /* it sleeps without regard to that */
+        if (w && !w->bulk_users) cfuti_procs_call(p);   /* no memory: the manager fails it */
+    } else if (f->u.before.limit && (*e)->number == w->head &&
+               w->began + (cfut_ns)f->u.before.limit < p->until) {
+        cfuti_procs_call(p);            /* the manager would sleep beyond that */
     }
     return CFUT_OK;
 }
@@ -6436,7 +6544,8 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     if (status) return status;
     code = cfuti_procs_name(p, f->task->fn);
     if (code < 0) return code;
-    f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit) & CFUTI_LIMIT;
+    f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit);
+    if (f->u.before.limit > CFUTI_LIMIT) f->u.before.limit = CFUTI_LIMIT;
     cfuti_lock(&p->lock);
     status = cfuti_procs_take(p, f, &e);
     cfuti_unlock(&p->lock);
@@ -6445,16 +6554,12 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     return status;
 }
 
-/* Under lock: the worker is to be killed for the sake of e. */
-static void cfuti_entry_kill(cfuti_entry *e, int why)
+/* Under lock: the worker is to be killed for the sake of e, which it runs; the manager
+   does so. */
+static void cfuti_entry_doom(cfuti_entry *e, int why)
 {
-    cfuti_proc *w = e->proc;
-    cfut_ns grace = w->pool->desc.kill_grace;
-
     e->why = why;
-    w->kill_at = cfuti_deadline(grace);
-    w->signal = grace > 0 ? SIGTERM : SIGKILL;
-    cfuti_procs_call(w->pool);
+    if (e->number == e->proc->head) e->proc->held = true;
 }
 
 /* Under lock: the worker that runs e's task is asked to stop, or killed. */
@@ -6463,7 +6568,9 @@ static void cfuti_entry_stop(cfuti_entry *e)
     cfuti_proc *w = e->proc;
 
     cfuti_store_relaxed(&w->orders->slot[e->number % CFUTI_SLOTS].stop, 1u);   /* relaxed: a flag */
-    if (w->pool->desc.kill_on_cancel && !w->kill_at) cfuti_entry_kill(e, CFUTI_WHY_CANCEL);
+    if (!w->pool->desc.kill_on_cancel || e->why) return;
+    cfuti_entry_doom(e, CFUTI_WHY_CANCEL);
+    cfuti_procs_call(w->pool);
 }
 
 /* Under lock: takes e's task back from its worker, if that has not begun it. */
@@ -6471,11 +6578,35 @@ static bool cfuti_entry_take(cfuti_entry *e)
 {
     uint32_t seen = CFUTI_WORD(e->number, CFUTI_QUEUED);
 
-    if (!cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
-                           CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
+    if (e->done || !cfuti_cas_acq_rel(cfuti_proc_word(e->proc, e->number), &seen,
+                                      CFUTI_WORD(e->number, CFUTI_TAKEN_SLOT)))
         return false;
     e->future = NULL;
     return true;
+}
+
+/* Under lock: what waits behind the task at w's head goes back to the head of the
+   list; whether nothing is left there: one that is just being filled, or has begun,
+   is. */
+static bool cfuti_proc_take_back(cfuti_proc *w)
+{
+    bool all = true;
+
+    for (uint32_t number = w->tail; number != w->head; ) {
+        cfuti_entry *e;
+        cfut_future *f;
+
+        number = (number - 1) & CFUTI_NUMBERS;
+        e = cfuti_proc_entry(w, number);
+        f = e->future;
+        if (!f || number == w->head) continue;
+        /* acquire: in has been read */
+        if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e))
+            cfuti_procs_prepend(w->pool, f);
+        else
+            all = false;
+    }
+    return all;
 }
 
 /* The entry of f, which is not filled any more, or NULL. The lock, which the
@@ -6496,12 +6627,14 @@ static cfuti_entry *cfuti_procs_entry_of(cfuti_procs *p, const cfut_future *f)
     }
 }
 
-/* Under F, so that f stays pending: takes it out, or asks it to stop. */
+/* Under F, so that f stays pending: takes it out, or asks it to stop. One at the head
+   counts as running, though it may not have begun; where that would be killed, it is
+   taken out instead. */
 static bool cfuti_procs_cancel(cfut_executor *ex, cfut_future *f)
 {
     cfuti_procs *p = cfuti_procs_of(ex);
     cfuti_entry *e;
-    bool taken = false;
+    bool taken = false, call = false;
 
     cfuti_lock(&p->lock);
     e = cfuti_procs_entry_of(p, f);
@@ -6509,11 +6642,13 @@ static bool cfuti_procs_cancel(cfut_executor *ex, cfut_future *f)
         cfuti_procs_remove(p, f);
         taken = true;
     } else if (e && e->future == f) {   /* else it is done, and its slot another's */
-        /* relaxed: written under lock; one at the head counts as running */
-        taken = !(cfuti_load_relaxed(&f->owner) & 1) && cfuti_entry_take(e);
+        /* relaxed: written under lock */
+        taken = (!(cfuti_load_relaxed(&f->owner) & 1) || p->desc.kill_on_cancel) &&
+                cfuti_entry_take(e);
         if (!taken) cfuti_entry_stop(e);
+        call = e->number == e->proc->head;              /* its worker will not tell of it */
     }
-    if (taken && p->closed) cfuti_procs_call(p);        /* it may have been the last */
+    if (taken && (p->closed || call)) cfuti_procs_call(p);      /* it may have been the last */
     cfuti_unlock(&p->lock);
     return taken;
 }
@@ -6555,8 +6690,9 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
     k->done = done;
     if (task->out_size) memcpy(k->f.out, out, done * task->out_size);
     for (size_t i = 0; i < done; i++) {
-        int code = status[i] == CFUT_TIMEOUT ? ETIMEDOUT : (int)status[i];
+        int code = (int)status[i];      /* once: its writer may write on */
 
+        if (code == CFUT_TIMEOUT) code = ETIMEDOUT;
         if (k->status) k->status[i] = code;
         if (!code || k->failed < k->n) continue;
         k->failed = i;
@@ -6574,7 +6710,7 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
     size_t size = f->task->out_size;
 
     r.text[sizeof r.text - 1] = 0;
-    if (k) k->took = (cfut_ns)(r.took & INT64_MAX);
+    if (k) k->took = r.took < (uint64_t)CFUT_SEC(3600) ? (cfut_ns)r.took : CFUT_SEC(3600);
     if (k && k->n > 1)
         cfuti_parcel_collect(k, e, !r.status ? k->n : r.progress < k->n ? r.progress : k->n - 1);
     else if (f->out && size)
@@ -6584,30 +6720,38 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
                        r.status && r.has_text ? r.text : NULL);
 }
 
-/* Without lock: how many of n from head on are done; collects their results. *bad:
-   a word that no worker of ours would write. */
-static uint32_t cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t n,
-                                   cfuti_outcomes *outcomes, bool *bad)
+/* Under lock: how many tasks from w's head on are done, or were taken back; from now
+   on nobody takes those back, whatever the worker writes. *bad: a word that no worker
+   of ours would write. */
+static uint32_t cfuti_proc_note_done(cfuti_proc *w, bool *bad)
 {
-    uint32_t k = 0;
+    uint32_t k = 0, n = cfuti_proc_load(w);
 
     *bad = false;
     for (; k < n; k++) {
-        uint32_t number = (head + k) & CFUTI_NUMBERS;
+        uint32_t number = (w->head + k) & CFUTI_NUMBERS, word;
         cfuti_entry *e = cfuti_proc_entry(w, number);
-        uint32_t word;
 
         if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
+        if (!e->future) continue;
         word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
-        if (word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT)) continue;
-        if (word != CFUTI_WORD(number, CFUTI_DONE_SLOT)) {
-            *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
-                   word != CFUTI_WORD(number, CFUTI_RUNNING);
-            break;
-        }
-        cfuti_entry_collect(e, outcomes);
+        e->done = word == CFUTI_WORD(number, CFUTI_DONE_SLOT);
+        if (e->done) continue;
+        *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
+               word != CFUTI_WORD(number, CFUTI_RUNNING);
+        break;
     }
     return k;
+}
+
+/* Without lock: the results of the k from head on. */
+static void cfuti_proc_collect(cfuti_proc *w, uint32_t head, uint32_t k, cfuti_outcomes *outcomes)
+{
+    for (; k; k--, head = (head + 1) & CFUTI_NUMBERS) {
+        const cfuti_entry *e = cfuti_proc_entry(w, head);
+
+        if (e->done) cfuti_entry_collect(e, outcomes);
+    }
 }
 
 /* Under lock: the first k tasks of w are not in their slots any more. */
@@ -6633,29 +6777,43 @@ static void cfuti_proc_adapt(cfuti_proc *w, uint32_t n, cfut_ns began)
     else if (w->depth > 2 && (cfuti_now() - began) / n > CFUT_MS(1)) w->depth /= 2;
 }
 
+/* Under lock: one that has run enough tasks, or holds too much, is to be replaced; or
+   whose task has ended by itself before the signal that was sent to end it. */
+static void cfuti_proc_check_age(cfuti_proc *w)
+{
+    const cfut_process_pool_desc *d = &w->pool->desc;
+
+    if (w->phase != CFUTI_READY) return;
+    if ((w->kill_at && w->head == w->tail) ||
+        (d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
+        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
+        cfuti_proc_set(w, CFUTI_LEAVING);
+}
+
 /* Manager: takes in what w has done; whether there was anything. */
 static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
 {
     cfuti_procs *p = w->pool;
-    uint32_t head, n, k;
-    bool bad = false;
+    uint32_t head, k;
+    bool bad;
     cfut_ns began;
 
     cfuti_lock(&p->lock);
     head = w->head;
-    n = cfuti_proc_load(w);
+    k = cfuti_proc_note_done(w, &bad);
     began = w->began;
     cfuti_unlock(&p->lock);
-    if (!n) return false;
-    k = cfuti_proc_collect(w, head, n, outcomes, &bad);
     if (!k && !bad) return false;
+    cfuti_proc_collect(w, head, k, outcomes);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) {
         p->idle_deaths = 0;
         cfuti_proc_adapt(w, k, began);
     }
+    cfuti_proc_check_age(w);            /* before anybody hears of the results */
     if (bad && !w->stopped) {
+        cfuti_proc_take_back(w);        /* what is behind it has nothing to do with that */
         w->stopped = true;
         w->signal = SIGKILL;
     }
@@ -6702,7 +6860,7 @@ static void cfuti_procs_break(cfuti_procs *p, const char *reason)
     if (p->broken) return;
     p->broken = true;
     snprintf(p->reason, sizeof p->reason, "%s", reason);
-    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: submits look under the lock */
+    cfuti_store_release(&p->base.status, CFUT_BROKEN);  /* release: reason; to cfuti_refusal */
     p->kill_all = SIGKILL;
     cfuti_procs_call(p);
 }
@@ -6764,7 +6922,8 @@ static bool cfuti_proc_empty(cfuti_proc *w, cfuti_outcomes *outcomes, const char
         e = cfuti_proc_entry(w, number);
         if (!e->future) continue;
         /* acquire: pairs with the worker's claim; it is gone */
-        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED)) {
+        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED) &&
+            e->why != CFUTI_WHY_CANCEL) {
             cfuti_procs_prepend(w->pool, e->future);
         } else {
             blamed = true;
@@ -6785,7 +6944,7 @@ static void cfuti_proc_reset(cfuti_proc *w)
     w->head = w->tail = w->tasks = 0;
     w->depth = 2;
     w->stopped = false;
-    w->signal = 0;
+    w->signal = w->told = 0;
     w->kill_at = 0;
     w->pid = 0;
     w->bulk_users = 0;
@@ -6822,11 +6981,15 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
     cfuti_unlock(&p->lock);
     cfuti_proc_settle(w);
     cfuti_death_text(text, end, w->reports->exited);
-    k = cfuti_proc_collect(w, w->head, cfuti_proc_load(w), outcomes, &bad);
+    cfuti_lock(&p->lock);
+    k = cfuti_proc_note_done(w, &bad);
+    cfuti_unlock(&p->lock);
+    cfuti_proc_collect(w, w->head, k, outcomes);
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) p->idle_deaths = 0;
-    expected = w->phase == CFUTI_LEAVING || p->over || p->kill_all || w->kill_at;
+    expected = p->over || p->kill_all || w->kill_at ||
+               (w->phase == CFUTI_LEAVING && w->head == w->tail);
     if (p->desc.on_worker_death == CFUT_BREAK_POOL && !expected) cfuti_procs_break(p, text);
     blamed = cfuti_proc_empty(w, outcomes, text);
     if (!blamed && !expected) cfuti_procs_idle_death(p, w, text);
@@ -6879,15 +7042,48 @@ static bool cfuti_proc_serve(cfuti_proc *w)
         if (!cfuti_procs_send(p, CFUTI_START, w, 0)) return false;
         cfuti_proc_set(w, CFUTI_STARTING);
     }
-    if (p->kill_all && w->pid && !w->stopped) {
-        w->signal = p->kill_all;
-        w->stopped = true;
+    if (p->kill_all && w->pid && w->told != p->kill_all && !w->stopped) {
+        w->signal = w->told = p->kill_all;
+        w->stopped = p->kill_all == SIGKILL;
     }
     if (w->signal && w->pid) {
         if (!cfuti_procs_send(p, CFUTI_SIGNAL, w, w->signal)) return false;
         w->signal = 0;
     }
     return true;
+}
+
+/* Under lock: the worker is to be killed for e, at its head, and for nothing else: so
+   first all behind it is taken back. When to look again. */
+static cfut_ns cfuti_proc_kill(cfuti_proc *w, const cfuti_entry *e, cfut_ns now)
+{
+    cfut_ns grace = w->pool->desc.kill_grace;
+
+    if (!cfuti_proc_take_back(w)) return now + CFUT_MS(1);
+    /* relaxed: if it is seen too late, a worker without a task is killed */
+    if (cfuti_load_relaxed(cfuti_proc_word(w, e->number)) == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
+        return CFUT_FOREVER;
+    w->kill_at = cfuti_deadline(grace);
+    w->signal = grace > 0 ? SIGTERM : SIGKILL;
+    w->stopped = grace <= 0;
+    return CFUT_FOREVER;
+}
+
+/* Under lock: whether the task of e, at w's head, has begun. Until then its time does
+   not run; but a worker that does not take it for a second longer than the limit has
+   been stopped, and is killed (then the task goes to another). */
+static bool cfuti_proc_has_begun(cfuti_proc *w, cfuti_entry *e, cfut_ns now, cfut_ns limit)
+{
+    /* relaxed: asked again soon */
+    uint32_t word = cfuti_load_relaxed(cfuti_proc_word(w, e->number));
+
+    if (word == CFUTI_WORD(e->number, CFUTI_RUNNING) ||
+        word == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
+        return true;
+    w->began = now;
+    if (cfuti_load_relaxed(&e->filling)) w->came = now;     /* relaxed: as above */
+    if (now - w->came >= limit + CFUT_SEC(1)) cfuti_entry_doom(e, CFUTI_WHY_LIMIT);
+    return false;
 }
 
 /* Under lock: whether the task at w's head has run too long. When to look again. */
@@ -6897,15 +7093,19 @@ static cfut_ns cfuti_proc_check_limit(cfuti_proc *w, cfut_ns now)
     cfut_ns limit;
     uint32_t progress;
 
-    if (w->head == w->tail || !e->future || w->kill_at) return CFUT_FOREVER;
+    if (w->head == w->tail || !e->future || w->kill_at || w->stopped) return CFUT_FOREVER;
     limit = (cfut_ns)(e->future->u.before.limit & CFUTI_LIMIT);
+    if (e->why) return cfuti_proc_kill(w, e, now);
     if (!limit) return CFUT_FOREVER;
+    if (!cfuti_proc_has_begun(w, e, now, limit))
+        return now + (limit > CFUT_MS(1) ? limit : CFUT_MS(1));
     /* relaxed: only compared */
     progress = cfuti_load_relaxed(&w->reports->slot[e->number % CFUTI_SLOTS].progress);
     if (now - w->began >= limit && progress != e->progress) w->began = now;     /* another item */
     e->progress = progress;
-    if (now - w->began >= limit) cfuti_entry_kill(e, CFUTI_WHY_LIMIT);
-    return w->began + limit;
+    if (now - w->began < limit) return w->began + limit;
+    cfuti_entry_doom(e, CFUTI_WHY_LIMIT);
+    return cfuti_proc_kill(w, e, now);
 }
 
 /* Under lock: the same for the whole of w. */
@@ -6918,17 +7118,6 @@ static cfut_ns cfuti_proc_check_time(cfuti_proc *w, cfut_ns now)
     w->signal = SIGKILL;
     w->stopped = true;
     return CFUT_FOREVER;
-}
-
-/* Under lock: one that has run enough tasks, or holds too much, is to be replaced. */
-static void cfuti_proc_check_age(cfuti_proc *w)
-{
-    const cfut_process_pool_desc *d = &w->pool->desc;
-
-    if (w->phase != CFUTI_READY) return;
-    if ((d->max_tasks_per_child && w->tasks >= (uint32_t)d->max_tasks_per_child) ||
-        (d->max_rss && cfuti_load_relaxed(&w->reports->heavy)))     /* relaxed: a hint */
-        cfuti_proc_set(w, CFUTI_LEAVING);
 }
 
 static void cfuti_proc_let_leave(cfuti_proc *w)
@@ -6972,6 +7161,9 @@ static cfut_ns cfuti_procs_care(cfuti_procs *p, bool *full)
 
         if (due < next) next = due;
     }
+    /* an earlier time stays: tasks with a limit that come and go need not call us */
+    if (next < p->until || p->until <= now) p->until = next;
+    next = p->until;
     cfuti_unlock(&p->lock);
     return next;
 }
@@ -7004,8 +7196,8 @@ static void cfuti_procs_rebalance(cfuti_procs *p)
 }
 
 /* Under lock: gives the first of the list a slot of some worker: its entry, or
-   NULL. */
-static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
+   NULL. *failed: there is no memory for that one, which is in no list any more. */
+static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code, cfut_future **failed)
 {
     cfut_future *f;
     cfuti_proc *w;
@@ -7019,7 +7211,8 @@ static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
     *code = cfuti_procs_find(p, f->task->fn, &unused);
     cfuti_procs_remove(p, f);
     e = cfuti_proc_reserve(w, f);
-    if (!e) cfuti_procs_prepend(p, f);
+    if (!e && !w->bulk_users) *failed = f;
+    else if (!e) cfuti_procs_prepend(p, f);
     return e;
 }
 
@@ -7027,14 +7220,16 @@ static cfuti_entry *cfuti_procs_place(cfuti_procs *p, int *code)
 static bool cfuti_procs_dispatch(cfuti_procs *p)
 {
     for (bool some = false;; some = true) {
+        cfut_future *failed = NULL;
         cfuti_entry *e;
         int code = 0;
 
         cfuti_lock(&p->lock);
-        e = cfuti_procs_place(p, &code);
+        e = cfuti_procs_place(p, &code, &failed);
         cfuti_unlock(&p->lock);
-        if (!e) return some;
-        cfuti_entry_publish(e, (uint32_t)code);
+        if (failed) cfuti_complete(failed, CFUT_STATE_FINISHED, CFUT_NO_MEMORY, NULL);
+        else if (!e) return some;
+        else cfuti_entry_publish(e, (uint32_t)code);
     }
 }
 
@@ -7083,6 +7278,20 @@ static bool cfuti_procs_hear(cfuti_procs *p, cfuti_outcomes *outcomes)
     return got == 0;
 }
 
+/* Fails what is queued in a pool whose workers are all killed: nobody else will take
+   it, also what they had not begun. */
+static void cfuti_procs_fail_doomed(cfuti_procs *p)
+{
+    bool broken, killed;
+
+    cfuti_lock(&p->lock);
+    broken = p->broken;
+    killed = p->kill_all != 0;
+    cfuti_unlock(&p->lock);
+    if (broken) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    else if (killed) cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
+}
+
 /* Takes in results, hands out tasks, looks after the workers. Whether there was
    anything. *next, *full: as above. */
 static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *next, bool *full)
@@ -7097,24 +7306,31 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
     }
     *next = cfuti_procs_care(p, full);
     if (cfuti_procs_dispatch(p)) some = true;
-    if (p->broken) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    cfuti_procs_fail_doomed(p);
     return some;
 }
 
-/* M2: whether a worker has something to say. */
+/* Under lock. M2: whether w has something to say. A slot that is being filled may have
+   the word of an older task still; that of its own comes before filling ends. */
+static bool cfuti_proc_has_word(cfuti_proc *w)
+{
+    uint32_t word;
+
+    if (w->phase == CFUTI_STARTING)
+        return w->pid && cfuti_load_seq_cst(&w->reports->phase) == CFUTI_READY_TO_RUN;
+    if (w->head == w->tail || w->stopped) return false;
+    word = cfuti_load_seq_cst(cfuti_proc_word(w, w->head));
+    if (word >> 3 != w->head || !(word & 7))
+        return !cfuti_load_acquire(&cfuti_proc_entry(w, w->head)->filling);
+    return word != CFUTI_WORD(w->head, CFUTI_QUEUED) && word != CFUTI_WORD(w->head, CFUTI_RUNNING);
+}
+
 static bool cfuti_procs_any_word(cfuti_procs *p)
 {
     bool any = false;
 
     cfuti_lock(&p->lock);
-    for (size_t i = 0; i < p->max_workers && !any; i++) {
-        cfuti_proc *w = &p->procs[i];
-
-        if (w->phase == CFUTI_STARTING && w->pid)
-            any = cfuti_load_seq_cst(&w->reports->phase) != CFUTI_NOT_READY;
-        else if (w->head != w->tail && !w->stopped)
-            any = (cfuti_load_seq_cst(cfuti_proc_word(w, w->head)) & 7) >= CFUTI_DONE_SLOT;
-    }
+    for (size_t i = 0; i < p->max_workers && !any; i++) any = cfuti_proc_has_word(&p->procs[i]);
     cfuti_unlock(&p->lock);
     return any;
 }
@@ -7219,6 +7435,15 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
 
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager);
 
+/* The manager's thread is about to end, with its record: no walk in >>graph is to be
+   on the way to that. */
+static void cfuti_procs_forget_manager(cfuti_procs *p)
+{
+    cfuti_lock(&cfuti_graph_lock);
+    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_unlock(&cfuti_graph_lock);
+}
+
 /* The last thing that the manager does. */
 static void cfuti_procs_leave(cfuti_procs *p)
 {
@@ -7227,7 +7452,7 @@ static void cfuti_procs_leave(cfuti_procs *p)
     for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_settle(&p->procs[i]);
     if (p->helper > 0) cfuti_sys_await(p->helper);
     cfuti_unlock(&p->gate);
-    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_procs_forget_manager(p);
     cfuti_lock(&p->lock);
     cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_procs_wait */
     cfuti_wake_word(&p->ended);
@@ -7237,11 +7462,20 @@ static void cfuti_procs_leave(cfuti_procs *p)
     if (mine) cfuti_procs_reap(p, true);
 }
 
+/* A manager's thread has begun, or is about to leave. */
+static void cfuti_procs_note_change(void)
+{
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
+    cfuti_unlock(&cfuti_registry_lock);
+}
+
 static void cfuti_procs_thread(cfuti_procs *p)
 {
     static const char name[] = "cfut-processes";
     cfuti_thread *t = cfuti_self();
 
+    cfuti_sys_shield();                         /* it ends with the pool, or by pthread_exit */
     t->managing = p;
     cfuti_thread_self(&p->thread);
     cfuti_store_release(&p->manager, t);        /* release: to the walk in >>graph */
@@ -7251,19 +7485,18 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_procs_leave(p);
 }
 
-/* A callback has ended the manager's thread: another one goes on. */
+/* A callback has ended the manager's thread: another one goes on. If none can start,
+   this one does, within the handler of its end. */
 static void cfuti_procs_thread_lost(cfuti_procs *p)
 {
-    cfuti_os_thread fresh;
+    cfuti_os_thread fresh, self;
 
-    cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_thread_self(&self);
+    cfuti_procs_forget_manager(p);
     cfuti_unlock(&p->gate);
-    cfuti_thread_detach(p->thread);
-    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) return;
-    cfuti_lock(&p->lock);
-    cfuti_procs_break(p, "the pool's thread ended, and no other could start");
-    cfuti_unlock(&p->lock);
-    cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
+    cfuti_procs_note_change();
+    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) cfuti_thread_detach(self);
+    else cfuti_procs_thread(p);
 }
 
 /* ---- close and shutdown ---- */
@@ -7276,26 +7509,6 @@ static bool cfuti_procs_holds_up(const cfuti_procs *p, const cfuti_thread *t)
     return failing || t->managing == p;
 }
 
-/* Under lock: cancels what waits with the workers. */
-static void cfuti_procs_take_back(cfuti_procs *p)
-{
-    for (size_t i = 0; i < p->max_workers; i++) {
-        cfuti_proc *w = &p->procs[i];
-
-        for (uint32_t number = w->tail; number != w->head; ) {
-            cfuti_entry *e;
-            cfut_future *f;
-
-            number = (number - 1) & CFUTI_NUMBERS;
-            e = cfuti_proc_entry(w, number);
-            f = e->future;
-            if (!f || (cfuti_load_relaxed(&f->owner) & 1)) continue;    /* relaxed: under lock */
-            /* acquire: in has been read; later ones are left to run */
-            if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
-        }
-    }
-}
-
 /* Cancels what is queued; its callbacks run here, and must not wait for the end of
    the pool, which waits for us. */
 static void cfuti_procs_cancel_queued(cfuti_procs *p)
@@ -7305,7 +7518,7 @@ static void cfuti_procs_cancel_queued(cfuti_procs *p)
 
     cfuti_lock(&p->lock);
     p->failing++;
-    cfuti_procs_take_back(p);
+    for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_take_back(&p->procs[i]);
     cfuti_unlock(&p->lock);
     t->failing = &here;
     cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
@@ -7322,7 +7535,7 @@ static bool cfuti_procs_begin_close(cfuti_procs *p, int sig)
     if (cfuti_load_relaxed(&p->ended)) return false;    /* relaxed: under lock */
     p->closed = true;
     if (!cfuti_load_relaxed(&p->base.status)) cfuti_store_relaxed(&p->base.status, CFUT_CLOSED);
-    if (sig && !p->kill_all) p->kill_all = sig;
+    if (sig == SIGKILL || (sig && !p->kill_all)) p->kill_all = sig;
     cfuti_procs_call(p);
     return true;
 }
@@ -7389,10 +7602,12 @@ static void cfuti_procs_unregister(cfuti_procs *p)
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
 {
     cfuti_procs *oldest = NULL;
+    int old = cfuti_sys_shield();
 
     if (by_manager) cfuti_thread_detach(p->thread);
     else cfuti_thread_join(p->thread);
     cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
     cfuti_procs_unregister(p);
     cfuti_procs_free(p);
     p->next = NULL;
@@ -7408,6 +7623,7 @@ static void cfuti_procs_reap(cfuti_procs *p, bool by_manager)
     cfuti_unlock(&cfuti_registry_lock);
     cfuti_wake_word(&p->ended);
     CFUT_FREE(oldest);
+    cfuti_sys_unshield(old);
 }
 
 static int cfuti_procs_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
@@ -7491,24 +7707,38 @@ static void cfuti_procs_resume(void)
     cfuti_unlock(&cfuti_registry_lock);
 }
 
-/* Whether the caller may fork now; then the managers stand still. It waits for
-   callbacks that they are in, without a lock, as those may make pools, too. */
-static bool cfuti_procs_may_fork(void)
+/* All managers stand still; how many, and *moving: one that has just begun may not
+   show yet, and one that has just left may be counted by the system still. It waits
+   for callbacks that they are in, without a lock, as those may make pools, too. */
+static int cfuti_procs_halt_all(bool *moving)
 {
     unsigned round = 0;
-    int managers, threads;
+    int managers;
 
-    if (cfuti_self()->managing) return false;
     cfuti_lock(&cfuti_registry_lock);
     while (!cfuti_procs_halt(&managers)) {
         cfuti_unlock(&cfuti_registry_lock);
         cfuti_backoff(&round);
         cfuti_lock(&cfuti_registry_lock);
     }
+    *moving = cfuti_procs_changed && cfuti_now() - cfuti_procs_changed < CFUT_SEC(1);
     cfuti_unlock(&cfuti_registry_lock);
-    threads = cfuti_threads();
-    if (threads == 0 || threads == 1 + managers) return true;
-    cfuti_procs_resume();
+    return managers;
+}
+
+/* Whether the caller may fork now; then the managers stand still. */
+static bool cfuti_procs_may_fork(void)
+{
+    bool moving = true;
+
+    if (cfuti_self()->managing) return false;
+    while (moving) {
+        int managers = cfuti_procs_halt_all(&moving), threads = cfuti_threads();
+
+        if (threads == 0 || threads == 1 + managers) return true;
+        cfuti_procs_resume();
+        if (moving) cfuti_nap(CFUT_US(200));
+    }
     return false;
 }
 
@@ -7519,8 +7749,9 @@ static pid_t cfuti_procs_fork_helper(const int fds[3])
     int copies[3];
     pid_t pid;
 
-    fflush(NULL);                       /* else the helper's copies would be written, too */
     if (!cfuti_procs_may_fork()) return -2;
+    fflush(NULL);       /* else the helper's copies would be written, too; and nobody holds
+                           a stream, as managers stand still and no other thread is there */
     for (int i = 0; i < 3; i++) copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
     pid = copies[0] < 0 || copies[1] < 0 || copies[2] < 0 ? -1 : cfuti_fork_helper();
     if (pid == 0) {
@@ -7642,6 +7873,7 @@ static int cfuti_procs_open(cfuti_procs *p)
         p->procs[i].depth = 2;
     }
     cfuti_procs_measure(p, &layout);
+    p->bulk = layout.bulk;
     cfuti_lock(&cfuti_registry_lock);
     p->file = cfuti_file(cfuti_part_at(&layout, p->max_workers));
     open = p->file >= 0 && cfuti_bell(p->bell);
@@ -7658,6 +7890,7 @@ static int cfuti_procs_build(cfuti_procs *p, bool exec)
     if (!status) status = cfuti_procs_name_hooks(p);
     if (!status) status = cfuti_procs_start_helper(p, exec);
     if (status) return status;
+    cfuti_procs_note_change();
     if (cfuti_thread_start(&t, 0, (char *)p + 1)) return CFUT_OK;
     close(p->channel);                  /* the helper leaves then */
     p->channel = -1;
@@ -7692,6 +7925,7 @@ static cfuti_procs *cfuti_procs_new(const cfut_process_pool_desc *desc, size_t w
     p->max_workers = workers;
     p->exit = CFUT_EXIT_ABANDON;        /* until it works */
     p->channel = p->file = p->bell[0] = p->bell[1] = -1;
+    p->until = CFUT_FOREVER;
     p->runner.procs = p;
     return p;
 }
@@ -7748,6 +7982,10 @@ static void cfuti_procs_fork_child(void)
     for (cfuti_procs *p = cfuti_procs_registry; p; p = p->next) {
         cfuti_store_relaxed(&p->base.status, CFUT_FORKED);
         cfuti_procs_close_fds(p);
+        /* its manager is not here: nobody is to wait for it, or to count it */
+        cfuti_store_relaxed(&p->manager, (cfuti_thread *)NULL);
+        cfuti_store_relaxed(&p->gate, 0u);
+        cfuti_store_relaxed(&p->pause, 0u);
     }
 }
 
@@ -9689,7 +9927,7 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
 {
     static cfut_process_pool_desc defaults;
     cfuti_procs *p = NULL;
-    int workers, status;
+    int workers, status, old;
     bool exec;
 
     if (!desc) desc = &defaults;
@@ -9702,14 +9940,20 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
     /* where threads cannot be counted, only who says so may fork */
     if (!exec && desc->start == CFUT_START_AUTO && cfuti_threads() == 0)
         return cfuti_failed(CFUTI_THREADS_RUN);
+    old = cfuti_sys_shield();
     status = cfuti_procs_create(&p, desc, (size_t)workers, exec);
+    cfuti_sys_unshield(old);
     return status ? cfuti_failed(status) : &p->base;
 }
 
 CFUTDEF void cfut_process_main(int *argc, char ***argv)
 {
-    if (argc && argv && *argc > 0) cfuti_sys_remember(*argv);
-    if (cfuti_sys_is_helper()) cfuti_helper_main();
+    static const int fds[3] = { CFUTI_FD_CHANNEL, CFUTI_FD_FILE, CFUTI_FD_BELL };
+
+    if (argc && argv && *argc > 0 && !cfuti_sys_is_privileged()) cfuti_sys_remember(*argv);
+    if (!cfuti_sys_is_helper()) return;
+    cfuti_sys_only(fds);            /* of the host's, too, that were not closed on exec */
+    cfuti_helper_main();
 }
 
 static int cfuti_end_workers(cfut_executor *ex, int sig)
