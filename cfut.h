@@ -6733,12 +6733,11 @@ static uint32_t cfuti_proc_note_done(cfuti_proc *w, bool *bad)
         cfuti_entry *e = cfuti_proc_entry(w, number);
 
         if (cfuti_load_acquire(&e->filling)) break;     /* acquire: the slot is whole */
-        if (!e->future) continue;
         word = cfuti_load_seq_cst(cfuti_proc_word(w, number));              /* M2 */
-        e->done = word == CFUTI_WORD(number, CFUTI_DONE_SLOT);
-        if (e->done) continue;
-        *bad = word != CFUTI_WORD(number, CFUTI_QUEUED) &&
-               word != CFUTI_WORD(number, CFUTI_RUNNING);
+        e->done = e->future && word == CFUTI_WORD(number, CFUTI_DONE_SLOT);
+        if (e->done || (!e->future && word == CFUTI_WORD(number, CFUTI_TAKEN_SLOT))) continue;
+        *bad = !e->future || (word != CFUTI_WORD(number, CFUTI_QUEUED) &&
+                              word != CFUTI_WORD(number, CFUTI_RUNNING));
         break;
     }
     return k;
