@@ -6470,9 +6470,12 @@ static void cfuti_outcomes_add(cfuti_outcomes *o, cfut_future *f, uint32_t final
     snprintf(one->text, sizeof one->text, "%s", text);
 }
 
+/* In a child that a callback has forked, and that comes back from it, nothing more. */
 static void cfuti_outcomes_complete(cfuti_outcomes *o)
 {
-    while (o->at < o->n) {
+    const cfuti_procs *p = CFUTI_OUTER(cfuti_procs, outcomes, o);
+
+    while (o->at < o->n && !cfuti_procs_forked(p)) {
         cfuti_outcome *one = &o->of[o->at++];
 
         cfuti_complete(one->future, one->final, one->status, one->has_text ? one->text : NULL);
@@ -6790,6 +6793,7 @@ static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const c
         if (!some) break;
         if (text) snprintf(copy, sizeof copy, "%s", text);
         cfuti_complete(f, final, status, text ? copy : NULL);
+        if (cfuti_procs_forked(p)) return;      /* as above */
     }
 }
 
@@ -7050,7 +7054,7 @@ static void cfuti_procs_obey(cfuti_procs *p, const cfuti_message *m, int fd,
     if (m->what == CFUTI_DIED) cfuti_proc_died(w, &m->end, outcomes);
 }
 
-/* Messages of the helper; false: it is gone. */
+/* Messages of the helper; false: it is gone, or this is a forked child. */
 static bool cfuti_procs_hear(cfuti_procs *p, cfuti_outcomes *outcomes)
 {
     cfuti_message m;
@@ -7087,6 +7091,7 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
         if (!cfuti_proc_look(&p->procs[i], outcomes)) continue;
         cfuti_procs_dispatch(p);        /* the worker first */
         cfuti_outcomes_complete(outcomes);
+        if (cfuti_procs_forked(p)) return true;
         some = true;
     }
     *next = cfuti_procs_care(p, full);
@@ -7205,7 +7210,7 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
         if (cfuti_procs_check_over(p) && !cfuti_procs_quit(p, &told)) full = true;
         cfuti_procs_sleep(p, next, full);
     }
-    if (told) return;
+    if (told || cfuti_procs_forked(p)) return;
     cfuti_procs_helper_died(p, outcomes);
     while (!cfuti_procs_check_over(p)) {
         cfuti_unlock(&p->gate);
@@ -7259,7 +7264,7 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_thread_name(name);
     cfuti_lock(&p->gate);
     cfuti_procs_manage(p, &p->outcomes);
-    cfuti_procs_leave(p);
+    if (!cfuti_procs_forked(p)) cfuti_procs_leave(p);
 }
 
 /* A callback has ended the manager's thread: another one goes on. If none can start,
@@ -7268,6 +7273,7 @@ static void cfuti_procs_thread_lost(cfuti_procs *p)
 {
     cfuti_os_thread fresh, self;
 
+    if (cfuti_procs_forked(p)) return;
     cfuti_thread_self(&self);
     cfuti_procs_forget_manager(p);
     cfuti_unlock(&p->gate);
