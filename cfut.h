@@ -2247,7 +2247,7 @@ static char **cfuti_sys_environment(void)
     return env;
 }
 
-/* Default signals, none blocked but one: a Ctrl-C is for the host alone. */
+/* Default signals, none blocked; but a hangup that the host ignores (nohup) stays so. */
 static bool cfuti_sys_spawn_attributes(posix_spawnattr_t *attr)
 {
     sigset_t set;
@@ -2258,6 +2258,7 @@ static bool cfuti_sys_spawn_attributes(posix_spawnattr_t *attr)
     sigfillset(&set);
     sigdelset(&set, SIGKILL);
     sigdelset(&set, SIGSTOP);
+    sigdelset(&set, SIGHUP);
     posix_spawnattr_setsigdefault(attr, &set);
     posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     return true;
@@ -5601,6 +5602,8 @@ static void cfuti_child_limits(const cfut_process_pool_desc *d)
     if (d->nice && nice(d->nice) == -1) errno = 0;      /* as far as it is allowed */
 }
 
+static bool cfuti_child_no_hangup;      /* the host ignores SIGHUP, as under nohup */
+
 /* Signals as a program has them when it begins; but a Ctrl-C is for the host. */
 static void cfuti_child_signals(void)
 {
@@ -5608,6 +5611,7 @@ static void cfuti_child_signals(void)
 
     for (int sig = 1; sig <= 64; sig++) signal(sig, SIG_DFL);
     signal(SIGINT, SIG_IGN);
+    if (cfuti_child_no_hangup) signal(SIGHUP, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -5785,6 +5789,7 @@ static void cfuti_helper_signals(sigset_t *waiting)
     struct sigaction action;
     sigset_t set;
 
+    cfuti_child_no_hangup = signal(SIGHUP, SIG_DFL) == SIG_IGN;
     cfuti_child_signals();
     signal(SIGTERM, SIG_IGN);           /* it leaves when its host does */
     signal(SIGHUP, SIG_IGN);

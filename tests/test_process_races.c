@@ -564,6 +564,33 @@ START_TEST(forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy)
 }
 END_TEST
 
+static void fork_and_come_back(cfut_future *f, void *unused)
+{
+    pid_t pid = fork();
+
+    (void)f;
+    (void)unused;
+    if (pid > 0) atomic_store(&board->child, (int)pid);
+}
+
+/* There the pool is gone: so the library must not mourn it, and kill its workers. */
+START_TEST(child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+    stay_future f;
+    int worker = pid_of_worker(ex);
+
+    stay_submit(ex, &f, 0);
+    ck_assert_int_eq(cfut_on_done(&f.base, fork_and_come_back, NULL), CFUT_OK);
+    atomic_store(&board->go, 1);
+    ck_assert_int_eq(stay_result(&f), CFUT_OK);
+    await_end(atomic_load(&board->child));
+    ck_assert_int_eq(waitpid(atomic_load(&board->child), NULL, 0), atomic_load(&board->child));
+    ck_assert_int_eq(pid_of_worker(ex), worker);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 typedef struct large { char bytes[1 << 20]; } large;
@@ -753,6 +780,30 @@ END_TEST
 START_TEST(descriptors_of_the_host_stay_there_by_exec) { check_inherited(CFUT_START_EXEC); }
 END_TEST
 
+static int hang_up(const int *unused, int *out)
+{
+    (void)unused;
+    *out = 0;
+    raise(SIGHUP);
+    return CFUT_OK;
+}
+CFUT_TASK(hang_up, int, int);
+
+START_TEST(hangup_is_ignored_by_workers_of_a_host_that_ignores_it)
+{
+    signal(SIGHUP, SIG_IGN);
+    for (int start = CFUT_START_EXEC; start <= CFUT_START_FORK; start++) {
+        cfut_executor *ex = pool_with((cfut_process_pool_desc){ .start = start });
+        hang_up_future f;
+
+        hang_up_submit(ex, &f, 0);
+        ck_assert_int_eq(hang_up_result_timeout(&f, patience()), CFUT_OK);
+        end_by(ex, CFUT_DRAIN);
+    }
+    signal(SIGHUP, SIG_DFL);
+}
+END_TEST
+
 /* What a wild pointer may do: says that the next task, which was taken back, is
    done. */
 static int scribble(const int *unused, int *out)
@@ -805,6 +856,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, threads_are_counted_whatever_the_process_is_called);
     tcase_add_test(tc, pool_by_fork_while_a_thread_reads_a_stream_is_refused);
     tcase_add_test(tc, forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy);
+    tcase_add_test(tc, child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone);
     tcase_add_test(tc, task_whose_argument_finds_no_memory_fails);
     tcase_add_test(tc, queued_task_whose_argument_finds_no_memory_fails);
     tcase_add_test(tc, chunk_whose_statuses_do_not_fit_is_refused);
@@ -813,6 +865,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, child_of_a_task_is_no_second_worker_when_the_program_is_executed_again);
     tcase_add_test(tc, descriptors_of_the_host_stay_there_by_fork);
     tcase_add_test(tc, descriptors_of_the_host_stay_there_by_exec);
+    tcase_add_test(tc, hangup_is_ignored_by_workers_of_a_host_that_ignores_it);
     tcase_add_test(tc, word_that_says_done_of_a_task_taken_back_is_not_believed);
 }
 
