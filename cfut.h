@@ -6426,6 +6426,7 @@ static cfuti_entry *cfuti_procs_entry_of(cfuti_procs *p, const cfut_future *f)
         cfuti_entry *e = (cfuti_entry *)slot;
 
         if (slot == CFUTI_UNQUEUED || (slot & CFUTI_LISTED)) return NULL;
+        if (e->future != f) return e;                   /* it is done */
         if (!cfuti_load_acquire(&e->filling)) return e; /* acquire: in has been read */
         cfuti_unlock(&p->lock);
         cfuti_backoff(&round);
@@ -9320,7 +9321,8 @@ static void cfuti_window_run(cfuti_window *w)
 static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
 {
     cfuti_window w;
-    size_t bytes = m->task->in_size + m->task->out_size + sizeof(int32_t);
+    size_t in = m->task->in_size, out = m->task->out_size;
+    bool small = in < CFUTI_PARCEL_BYTES && out < CFUTI_PARCEL_BYTES;
 
     if (cfuti_self()->managing == cfuti_procs_of(ex)) {     /* in a callback: it would wait
                                                                for itself */
@@ -9332,7 +9334,7 @@ static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
     w.ex = ex;
     w.workers = cfut_executor_max_workers(ex);
     w.n = 4 * w.workers < CFUTI_WINDOW ? 4 * w.workers : (size_t)CFUTI_WINDOW;
-    w.most = CFUTI_PARCEL_BYTES / bytes + 1;
+    w.most = small ? CFUTI_PARCEL_BYTES / (in + out + sizeof(int32_t)) + 1 : 1;
     w.size = 1;
     if (m->grain > 1u << 24) m->grain = 1u << 24;
     cfuti_collector_init(&w.it.c, CFUTI_ITER, NULL);

@@ -642,6 +642,19 @@ static int copy_byte(const char *in, char *out)
 }
 CFUT_TASK(copy_byte, char, char);
 
+/* Their sum, with a status, is 0. */
+START_TEST(map_of_items_of_absurd_sizes_is_refused)
+{
+    static const cfut_task absurd = {
+        copy_byte_thunk, "absurd", SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1 - sizeof(int32_t) };
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+    char in = 0, out = 0;
+
+    ck_assert_int_eq(cfut_map(ex, &absurd, &in, &out, 1, NULL), CFUT_INVALID);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 /* Where files may not be large, the memory of a worker is small. */
 START_TEST(chunk_whose_statuses_do_not_fit_is_refused)
 {
@@ -859,6 +872,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone);
     tcase_add_test(tc, task_whose_argument_finds_no_memory_fails);
     tcase_add_test(tc, queued_task_whose_argument_finds_no_memory_fails);
+    tcase_add_test(tc, map_of_items_of_absurd_sizes_is_refused);
     tcase_add_test(tc, chunk_whose_statuses_do_not_fit_is_refused);
     tcase_add_test(tc, task_that_closes_all_descriptors_ends);
     tcase_add_test(tc, child_of_a_task_is_no_second_worker);
