@@ -1861,6 +1861,8 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_file       an unlinked file of that many bytes, mostly holes, that
                         cannot shrink; -1: none
    cfuti_sys_map        a part of it; NULL: no memory
+   cfuti_sys_reserve    makes sure that a part of it, whose content does not matter yet,
+                        has its pages: else a write there might end in SIGBUS
    cfuti_sys_punch      gives its pages back to the system, where that is possible
    cfuti_sys_bell       two ends to ring and to poll (may be the same descriptor)
    cfuti_sys_ring, _hush    rings it, false: it is gone; makes it silent again
@@ -2022,6 +2024,26 @@ static void *cfuti_sys_map(int fd, uint64_t at, size_t size, bool writable)
 static void cfuti_sys_unmap(void *p, size_t size)
 {
     if (p) munmap(p, size);
+}
+
+/* Memory of its own the system need not promise; a folder may be full. A byte is
+   written to every page, since not all systems have posix_fallocate. */
+static bool cfuti_sys_reserve(int fd, uint64_t at, uint64_t size)
+{
+#if CFUTI_FUTEX
+    (void)fd, (void)at, (void)size;
+#else
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = at + size;
+    ssize_t n = 1;
+
+    while (at < end) {
+        n = pwrite(fd, "", 1, (off_t)at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n != 1) return false;
+        at += page - at % page;
+    }
+#endif
+    return true;
 }
 
 static void cfuti_sys_punch(int fd, uint64_t at, uint64_t size)
@@ -2516,6 +2538,9 @@ static uintptr_t cfuti_sys_code(const cfuti_place *place)
 #endif
 #ifndef cfuti_map
 #define cfuti_map cfuti_sys_map
+#endif
+#ifndef cfuti_file_reserve
+#define cfuti_file_reserve cfuti_sys_reserve
 #endif
 #ifndef cfuti_bell
 #define cfuti_bell cfuti_sys_bell
@@ -5924,6 +5949,7 @@ struct cfuti_proc {                     /* a worker; under lock */
     cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
     size_t bulk_head, bulk_tail, bulk_users;
     size_t mapped;                      /* bytes of each bulk */
+    size_t reserved;                    /* bytes of each that have their pages */
     char *bulk_in, *bulk_out;
     int bell;                           /* where it needs one, else -1 */
     uint32_t users;                     /* atomic: who fills a slot of it */
@@ -6116,7 +6142,10 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
     if (w->mapped >= want && !(trim && want < w->mapped)) return true;
     cfuti_sys_unmap(w->bulk_in, w->mapped);
     cfuti_sys_unmap(w->bulk_out, w->mapped);
-    if (trim) cfuti_sys_punch(w->pool->file, at, 2 * l->bulk);
+    if (trim) {
+        cfuti_sys_punch(w->pool->file, at, 2 * l->bulk);
+        w->reserved = 0;
+    }
     w->bulk_in = (char *)cfuti_map(w->pool->file, at, want, true);
     w->bulk_out = (char *)cfuti_map(w->pool->file, at + l->bulk, want, true);
     if (!w->bulk_in || !w->bulk_out) {
@@ -6127,6 +6156,21 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
     }
     w->mapped = want;
     return want != 0;
+}
+
+/* Pages for the first size bytes. What is beyond those that have theirs was never
+   used. */
+static bool cfuti_proc_reserve_bulk(cfuti_proc *w, size_t size)
+{
+    const cfuti_layout *l = &w->pool->common->layout;
+    uint64_t at = cfuti_part_at(l, (size_t)(w - w->pool->procs)) + 2 * l->part + w->reserved;
+
+    if (size <= w->reserved) return true;
+    if (!cfuti_file_reserve(w->pool->file, at, size - w->reserved) ||
+        !cfuti_file_reserve(w->pool->file, at + l->bulk, size - w->reserved))
+        return false;
+    w->reserved = size;
+    return true;
 }
 
 /* A part of that size, as in a ring: where, or SIZE_MAX: not now; or not at all, if
@@ -6145,6 +6189,7 @@ static size_t cfuti_proc_take_bulk(cfuti_proc *w, size_t size)
     } else if (size >= w->bulk_tail - at) {
         return SIZE_MAX;
     }
+    if (!cfuti_proc_reserve_bulk(w, at + size)) return SIZE_MAX;
     w->bulk_head = at + size;
     w->bulk_users++;
     return at;
@@ -7362,7 +7407,7 @@ static void cfuti_procs_close_fds(cfuti_procs *p)
 /* What the pool has besides its handle. */
 static void cfuti_procs_free(cfuti_procs *p)
 {
-    for (size_t i = 0; p->procs && i < p->max_workers; i++) {
+    for (size_t i = 0; p->common && i < p->max_workers; i++) {     /* the first that is mapped */
         cfuti_proc *w = &p->procs[i];
 
         cfuti_sys_unmap(w->orders, (size_t)p->common->layout.part);
@@ -7607,10 +7652,16 @@ static void cfuti_procs_measure(const cfuti_procs *p, cfuti_layout *l)
     l->bulk -= l->bulk % page;
 }
 
+/* Maps a part that is written to from now on. */
+static void *cfuti_procs_map_part(const cfuti_procs *p, uint64_t at, uint64_t size)
+{
+    return cfuti_file_reserve(p->file, at, size) ? cfuti_map(p->file, at, (size_t)size, true) : NULL;
+}
+
 /* Maps all parts but the bulks. */
 static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
 {
-    cfuti_common *c = (cfuti_common *)cfuti_map(p->file, 0, (size_t)l->common, true);
+    cfuti_common *c = (cfuti_common *)cfuti_procs_map_part(p, 0, l->common);
 
     if (!c) return false;
     p->common = c;
@@ -7624,8 +7675,8 @@ static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
         cfuti_proc *w = &p->procs[i];
         uint64_t at = cfuti_part_at(l, i);
 
-        w->orders = (cfuti_orders *)cfuti_map(p->file, at, (size_t)l->part, true);
-        w->reports = (cfuti_reports *)cfuti_map(p->file, at + l->part, (size_t)l->part, true);
+        w->orders = (cfuti_orders *)cfuti_procs_map_part(p, at, l->part);
+        w->reports = (cfuti_reports *)cfuti_procs_map_part(p, at + l->part, l->part);
         if (!w->orders || !w->reports) return false;
     }
     return true;

@@ -52,6 +52,9 @@ static void come_by(const char *point);
 static void *map_or_not(int fd, uint64_t at, size_t size, bool writable);
 #define cfuti_map map_or_not
 
+static bool reserve_or_not(int fd, uint64_t at, uint64_t size);
+#define cfuti_file_reserve reserve_or_not
+
 static int threads_seen(void);
 #define cfuti_threads threads_seen
 
@@ -93,6 +96,13 @@ static bool no_more_maps;
 static void *map_or_not(int fd, uint64_t at, size_t size, bool writable)
 {
     return no_more_maps ? NULL : cfuti_sys_map(fd, at, size, writable);
+}
+
+static bool folder_is_full;
+
+static bool reserve_or_not(int fd, uint64_t at, uint64_t size)
+{
+    return !folder_is_full && cfuti_sys_reserve(fd, at, size);
 }
 
 /* 0: unknown, so that a pool may fork beside a sanitizer's thread; below: the truth. */
@@ -635,6 +645,26 @@ START_TEST(queued_task_whose_argument_finds_no_memory_fails)
 }
 END_TEST
 
+/* Only the write would have shown it, by SIGBUS. */
+START_TEST(task_whose_argument_finds_the_folder_full_fails)
+{
+    static first_byte_future f;
+    static large in;
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+
+    pid_of_worker(ex);
+    folder_is_full = true;
+    first_byte_submit(ex, &f, in);
+    ck_assert_int_eq(first_byte_result_timeout(&f, patience()), CFUT_NO_MEMORY);
+    ck_assert_int_eq(cfut_executor_status(cfut_process_pool(&(cfut_process_pool_desc){
+        .start = CFUT_START_FORK })), CFUT_NO_MEMORY);
+    folder_is_full = false;
+    first_byte_submit(ex, &f, in);
+    ck_assert_int_eq(first_byte_result_timeout(&f, patience()), CFUT_OK);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 static int copy_byte(const char *in, char *out)
 {
     *out = *in;
@@ -872,6 +902,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone);
     tcase_add_test(tc, task_whose_argument_finds_no_memory_fails);
     tcase_add_test(tc, queued_task_whose_argument_finds_no_memory_fails);
+    tcase_add_test(tc, task_whose_argument_finds_the_folder_full_fails);
     tcase_add_test(tc, map_of_items_of_absurd_sizes_is_refused);
     tcase_add_test(tc, chunk_whose_statuses_do_not_fit_is_refused);
     tcase_add_test(tc, task_that_closes_all_descriptors_ends);
