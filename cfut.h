@@ -2286,7 +2286,8 @@ static bool cfuti_sys_spawn_attributes(posix_spawnattr_t *attr)
     return true;
 }
 
-/* fds become 3, 4, 5 there; copied out of that range first. */
+/* fds become 3, 4, 5 there; copied out of that range first. Without one of them it
+   would not know that it is a helper, and run main. */
 static pid_t cfuti_sys_spawn(const int fds[3])
 {
     posix_spawn_file_actions_t actions;
@@ -2294,6 +2295,7 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     char **env = cfuti_sys_environment();
     int copies[3];
     pid_t pid = -1;
+    bool ok = true;
 
     if (!env || !cfuti_program || !cfuti_sys_spawn_attributes(&attr)) {
         CFUT_FREE(env);
@@ -2302,9 +2304,10 @@ static pid_t cfuti_sys_spawn(const int fds[3])
     posix_spawn_file_actions_init(&actions);
     for (int i = 0; i < 3; i++) {
         copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 6);
-        posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i);
+        ok = ok && copies[i] >= 0 &&
+             posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i) == 0;
     }
-    if (posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    if (!ok || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
     for (int i = 0; i < 3; i++)
         if (copies[i] >= 0) close(copies[i]);
     posix_spawn_file_actions_destroy(&actions);
@@ -6888,8 +6891,10 @@ static bool cfuti_proc_serve(cfuti_proc *w)
 static cfut_ns cfuti_proc_kill(cfuti_proc *w, const cfuti_entry *e, cfut_ns now)
 {
     cfut_ns grace = w->pool->desc.kill_grace;
+    bool alone = cfuti_proc_take_back(w);
 
-    if (!cfuti_proc_take_back(w)) return now + CFUT_MS(1);
+    cfuti_procs_grow(w->pool);          /* another may run that meanwhile */
+    if (!alone) return now + CFUT_MS(1);
     /* relaxed: if it is seen too late, a worker without a task is killed */
     if (cfuti_load_relaxed(cfuti_proc_word(w, e->number)) == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
         return CFUT_FOREVER;

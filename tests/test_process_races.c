@@ -395,6 +395,39 @@ START_TEST(time_limit_shorter_than_a_wake_up_ends_the_task)
 }
 END_TEST
 
+/* It has not begun, so its time does not run: but it is not lost. */
+START_TEST(task_that_a_stopped_worker_has_not_begun_goes_to_another_after_its_limit)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .time_limit = CFUT_MS(100) });
+    get_pid_future f;
+    int pid = pid_of_worker(ex);
+
+    kill(pid, SIGSTOP);
+    get_pid_submit(ex, &f, 0);
+    ck_assert_int_eq(get_pid_result_timeout(&f, patience()), CFUT_OK);
+    ck_assert_int_ne(f.out, pid);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
+START_TEST(cancel_that_may_kill_takes_out_what_was_handed_over_but_not_begun)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){
+        .queue_depth = 1, .kill_on_cancel = true });
+    get_pid_future f, next;
+    int pid = pid_of_worker(ex);
+
+    kill(pid, SIGSTOP);
+    get_pid_submit(ex, &f, 0);
+    ck_assert(cfut_cancel(&f.base));
+    kill(pid, SIGCONT);
+    get_pid_submit(ex, &next, 0);
+    ck_assert_int_eq(get_pid_result_timeout(&next, patience()), CFUT_OK);
+    ck_assert_int_eq(next.out, pid);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 START_TEST(time_limit_of_centuries_is_not_a_short_one)
 {
     cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
@@ -797,6 +830,33 @@ static int inherited(const int *unused, int *fds)
 }
 CFUT_TASK(inherited, int, int);
 
+/* The trace is what main leaves if it runs on where a helper was to be. */
+START_TEST(program_that_lacks_descriptors_is_not_executed_as_a_second_one)
+{
+    struct rlimit limit, less;
+    char trace[64];
+    int lowest = dup(0);
+
+    close(lowest);
+    snprintf(trace, sizeof trace, "/tmp/cfut-test-trace-%ld", (long)getpid());
+    unlink(trace);
+    setenv("CFUT_TEST_TRACE", trace, 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    less = limit;
+    for (int n = 0; n < 12; n++) {
+        cfut_executor *ex;
+
+        less.rlim_cur = (rlim_t)(lowest + n);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
+        ex = cfut_process_pool(&(cfut_process_pool_desc){ .start = CFUT_START_EXEC });
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        ck_assert_int_ne(access(trace, F_OK), 0);
+        end_by(ex, CFUT_DRAIN);
+    }
+    unsetenv("CFUT_TEST_TRACE");
+}
+END_TEST
+
 static void check_inherited(int start)
 {
     int pipes[2];
@@ -891,6 +951,8 @@ static void fill(TCase *tc)
     tcase_add_test(tc, kill_workers_after_terminate_workers_kills);
     tcase_add_test(tc, kill_workers_when_a_task_was_handed_over_but_not_begun_ends_the_pool);
     tcase_add_test(tc, time_limit_shorter_than_a_wake_up_ends_the_task);
+    tcase_add_test(tc, task_that_a_stopped_worker_has_not_begun_goes_to_another_after_its_limit);
+    tcase_add_test(tc, cancel_that_may_kill_takes_out_what_was_handed_over_but_not_begun);
     tcase_add_test(tc, time_limit_of_centuries_is_not_a_short_one);
     tcase_add_test(tc, submit_that_a_shutdown_overtakes_is_refused);
     tcase_add_test(tc,
@@ -908,6 +970,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, task_that_closes_all_descriptors_ends);
     tcase_add_test(tc, child_of_a_task_is_no_second_worker);
     tcase_add_test(tc, child_of_a_task_is_no_second_worker_when_the_program_is_executed_again);
+    tcase_add_test(tc, program_that_lacks_descriptors_is_not_executed_as_a_second_one);
     tcase_add_test(tc, descriptors_of_the_host_stay_there_by_fork);
     tcase_add_test(tc, descriptors_of_the_host_stay_there_by_exec);
     tcase_add_test(tc, hangup_is_ignored_by_workers_of_a_host_that_ignores_it);
@@ -916,6 +979,10 @@ static void fill(TCase *tc)
 
 int main(int argc, char **argv)
 {
+    const char *path;
+
     cfut_process_main(&argc, &argv);
+    path = getenv("CFUT_TEST_TRACE");
+    if (path) return creat(path, 0600) < 0;
     return harness_main("process_races", fill);
 }
