@@ -2031,6 +2031,8 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_file       an unlinked file of that many bytes, mostly holes, that
                         cannot shrink; -1: none
    cfuti_sys_map        a part of it; NULL: no memory
+   cfuti_sys_reserve    makes sure that a part of it, whose content does not matter yet,
+                        has its pages: else a write there might end in SIGBUS
    cfuti_sys_punch      gives its pages back to the system, where that is possible
    cfuti_sys_bell       two ends to ring and to poll (may be the same descriptor)
    cfuti_sys_ring, _hush    rings it, false: it is gone; makes it silent again
@@ -2201,6 +2203,26 @@ static void cfuti_sys_disown(void *p, int fd, uint64_t at, size_t size)
     if (!p || !size) return;
     if (mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, (off_t)at) == MAP_FAILED)
         errno = 0;
+}
+
+/* Memory of its own the system need not promise; a folder may be full. A byte is
+   written to every page, since not all systems have posix_fallocate. */
+static bool cfuti_sys_reserve(int fd, uint64_t at, uint64_t size)
+{
+#if CFUTI_FUTEX
+    (void)fd, (void)at, (void)size;
+#else
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = at + size;
+    ssize_t n = 1;
+
+    while (at < end) {
+        n = pwrite(fd, "", 1, (off_t)at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n != 1) return false;
+        at += page - at % page;
+    }
+#endif
+    return true;
 }
 
 static void cfuti_sys_punch(int fd, uint64_t at, uint64_t size)
@@ -2426,7 +2448,7 @@ static char **cfuti_sys_environment(void)
     return env;
 }
 
-/* Default signals, none blocked but one: a Ctrl-C is for the host alone. */
+/* Default signals, none blocked; but a hangup that the host ignores (nohup) stays so. */
 static bool cfuti_sys_spawn_attributes(posix_spawnattr_t *attr)
 {
     sigset_t set;
@@ -2437,12 +2459,14 @@ static bool cfuti_sys_spawn_attributes(posix_spawnattr_t *attr)
     sigfillset(&set);
     sigdelset(&set, SIGKILL);
     sigdelset(&set, SIGSTOP);
+    sigdelset(&set, SIGHUP);
     posix_spawnattr_setsigdefault(attr, &set);
     posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     return true;
 }
 
-/* fds become 3, 4, 5 there; copied out of that range first. */
+/* fds become 3, 4, 5 there; copied out of that range first. Without one of them it
+   would not know that it is a helper, and run main. */
 static pid_t cfuti_sys_spawn(const int fds[3])
 {
     posix_spawn_file_actions_t actions;
@@ -2696,6 +2720,9 @@ static uintptr_t cfuti_sys_code(const cfuti_place *place)
 #endif
 #ifndef cfuti_map
 #define cfuti_map cfuti_sys_map
+#endif
+#ifndef cfuti_file_reserve
+#define cfuti_file_reserve cfuti_sys_reserve
 #endif
 #ifndef cfuti_bell
 #define cfuti_bell cfuti_sys_bell
@@ -5795,6 +5822,8 @@ static void cfuti_child_limits(const cfut_process_pool_desc *d)
     if (d->nice && nice(d->nice) == -1) errno = 0;      /* as far as it is allowed */
 }
 
+static bool cfuti_child_no_hangup;      /* the host ignores SIGHUP, as under nohup */
+
 /* Signals as a program has them when it begins; but a Ctrl-C is for the host. */
 static void cfuti_child_signals(void)
 {
@@ -5802,6 +5831,7 @@ static void cfuti_child_signals(void)
 
     for (int sig = 1; sig <= 64; sig++) signal(sig, SIG_DFL);
     signal(SIGINT, SIG_IGN);
+    if (cfuti_child_no_hangup) signal(SIGHUP, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -5979,6 +6009,7 @@ static void cfuti_helper_signals(sigset_t *waiting)
     struct sigaction action;
     sigset_t set;
 
+    cfuti_child_no_hangup = signal(SIGHUP, SIG_DFL) == SIG_IGN;
     cfuti_child_signals();
     signal(SIGTERM, SIG_IGN);           /* it leaves when its host does */
     signal(SIGHUP, SIG_IGN);
@@ -6113,6 +6144,7 @@ struct cfuti_proc {                     /* a worker; under lock */
     cfut_ns kill_at;                    /* when SIGKILL is due; 0: never */
     size_t bulk_head, bulk_tail, bulk_users;
     size_t mapped;                      /* bytes of each bulk */
+    size_t reserved;                    /* bytes of each that have their pages */
     char *bulk_in, *bulk_out;
     int bell;                           /* where it needs one, else -1 */
     uint32_t users;                     /* atomic: who fills a slot of it */
@@ -6308,7 +6340,10 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
     if (w->mapped >= want && !(trim && want < w->mapped)) return true;
     cfuti_sys_unmap(w->bulk_in, w->mapped);
     cfuti_sys_unmap(w->bulk_out, w->mapped);
-    if (trim) cfuti_sys_punch(w->pool->file, at, 2 * l->bulk);
+    if (trim) {
+        cfuti_sys_punch(w->pool->file, at, 2 * l->bulk);
+        w->reserved = 0;
+    }
     w->bulk_in = (char *)cfuti_map(w->pool->file, at, want, true);
     w->bulk_out = (char *)cfuti_map(w->pool->file, at + l->bulk, want, true);
     if (!w->bulk_in || !w->bulk_out) {
@@ -6319,6 +6354,21 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
     }
     w->mapped = want;
     return want != 0;
+}
+
+/* Pages for the first size bytes. What is beyond those that have theirs was never
+   used. */
+static bool cfuti_proc_reserve_bulk(cfuti_proc *w, size_t size)
+{
+    const cfuti_layout *l = &w->pool->common->layout;
+    uint64_t at = cfuti_part_at(l, (size_t)(w - w->pool->procs)) + 2 * l->part + w->reserved;
+
+    if (size <= w->reserved) return true;
+    if (!cfuti_file_reserve(w->pool->file, at, size - w->reserved) ||
+        !cfuti_file_reserve(w->pool->file, at + l->bulk, size - w->reserved))
+        return false;
+    w->reserved = size;
+    return true;
 }
 
 /* A part of that size, as in a ring: where, or SIZE_MAX: not now; or not at all, if
@@ -6337,6 +6387,7 @@ static size_t cfuti_proc_take_bulk(cfuti_proc *w, size_t size)
     } else if (size >= w->bulk_tail - at) {
         return SIZE_MAX;
     }
+    if (!cfuti_proc_reserve_bulk(w, at + size)) return SIZE_MAX;
     w->bulk_head = at + size;
     w->bulk_users++;
     return at;
@@ -6620,6 +6671,7 @@ static cfuti_entry *cfuti_procs_entry_of(cfuti_procs *p, const cfut_future *f)
         cfuti_entry *e = (cfuti_entry *)slot;
 
         if (slot == CFUTI_UNQUEUED || (slot & CFUTI_LISTED)) return NULL;
+        if (e->future != f) return e;                   /* it is done */
         if (!cfuti_load_acquire(&e->filling)) return e; /* acquire: in has been read */
         cfuti_unlock(&p->lock);
         cfuti_backoff(&round);
@@ -6669,9 +6721,12 @@ static void cfuti_outcomes_add(cfuti_outcomes *o, cfut_future *f, uint32_t final
     snprintf(one->text, sizeof one->text, "%s", text);
 }
 
+/* In a child that a callback has forked, and that comes back from it, nothing more. */
 static void cfuti_outcomes_complete(cfuti_outcomes *o)
 {
-    while (o->at < o->n) {
+    const cfuti_procs *p = CFUTI_OUTER(cfuti_procs, outcomes, o);
+
+    while (o->at < o->n && !cfuti_procs_forked(p)) {
         cfuti_outcome *one = &o->of[o->at++];
 
         cfuti_complete(one->future, one->final, one->status, one->has_text ? one->text : NULL);
@@ -7014,6 +7069,7 @@ static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const c
         if (!some) break;
         if (text) snprintf(copy, sizeof copy, "%s", text);
         cfuti_complete(f, final, status, text ? copy : NULL);
+        if (cfuti_procs_forked(p)) return;      /* as above */
     }
 }
 
@@ -7057,8 +7113,10 @@ static bool cfuti_proc_serve(cfuti_proc *w)
 static cfut_ns cfuti_proc_kill(cfuti_proc *w, const cfuti_entry *e, cfut_ns now)
 {
     cfut_ns grace = w->pool->desc.kill_grace;
+    bool alone = cfuti_proc_take_back(w);
 
-    if (!cfuti_proc_take_back(w)) return now + CFUT_MS(1);
+    cfuti_procs_grow(w->pool);          /* another may run that meanwhile */
+    if (!alone) return now + CFUT_MS(1);
     /* relaxed: if it is seen too late, a worker without a task is killed */
     if (cfuti_load_relaxed(cfuti_proc_word(w, e->number)) == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
         return CFUT_FOREVER;
@@ -7264,7 +7322,7 @@ static void cfuti_procs_obey(cfuti_procs *p, const cfuti_message *m, int fd,
     if (m->what == CFUTI_DIED) cfuti_proc_died(w, &m->end, outcomes);
 }
 
-/* Messages of the helper; false: it is gone. */
+/* Messages of the helper; false: it is gone, or this is a forked child. */
 static bool cfuti_procs_hear(cfuti_procs *p, cfuti_outcomes *outcomes)
 {
     cfuti_message m;
@@ -7301,6 +7359,7 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
         if (!cfuti_proc_look(&p->procs[i], outcomes)) continue;
         cfuti_procs_dispatch(p);        /* the worker first */
         cfuti_outcomes_complete(outcomes);
+        if (cfuti_procs_forked(p)) return true;
         some = true;
     }
     *next = cfuti_procs_care(p, full);
@@ -7419,7 +7478,7 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
         if (cfuti_procs_check_over(p) && !cfuti_procs_quit(p, &told)) full = true;
         cfuti_procs_sleep(p, next, full);
     }
-    if (told) return;
+    if (told || cfuti_procs_forked(p)) return;
     cfuti_procs_helper_died(p, outcomes);
     while (!cfuti_procs_check_over(p)) {
         cfuti_unlock(&p->gate);
@@ -7481,7 +7540,7 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_thread_name(name);
     cfuti_lock(&p->gate);
     cfuti_procs_manage(p, &p->outcomes);
-    cfuti_procs_leave(p);
+    if (!cfuti_procs_forked(p)) cfuti_procs_leave(p);
 }
 
 /* A callback has ended the manager's thread: another one goes on. If none can start,
@@ -7490,6 +7549,7 @@ static void cfuti_procs_thread_lost(cfuti_procs *p)
 {
     cfuti_os_thread fresh, self;
 
+    if (cfuti_procs_forked(p)) return;
     cfuti_thread_self(&self);
     cfuti_procs_forget_manager(p);
     cfuti_unlock(&p->gate);
@@ -7573,7 +7633,7 @@ static void cfuti_procs_close_fds(cfuti_procs *p)
 /* What the pool has besides its handle. */
 static void cfuti_procs_free(cfuti_procs *p)
 {
-    for (size_t i = 0; p->procs && i < p->max_workers; i++) {
+    for (size_t i = 0; p->common && i < p->max_workers; i++) {     /* the first that is mapped */
         cfuti_proc *w = &p->procs[i];
 
         cfuti_sys_unmap(w->orders, (size_t)p->common->layout.part);
@@ -7833,10 +7893,16 @@ static void cfuti_procs_measure(const cfuti_procs *p, cfuti_layout *l)
     l->bulk -= l->bulk % page;
 }
 
+/* Maps a part that is written to from now on. */
+static void *cfuti_procs_map_part(const cfuti_procs *p, uint64_t at, uint64_t size)
+{
+    return cfuti_file_reserve(p->file, at, size) ? cfuti_map(p->file, at, (size_t)size, true) : NULL;
+}
+
 /* Maps all parts but the bulks. */
 static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
 {
-    cfuti_common *c = (cfuti_common *)cfuti_map(p->file, 0, (size_t)l->common, true);
+    cfuti_common *c = (cfuti_common *)cfuti_procs_map_part(p, 0, l->common);
 
     if (!c) return false;
     p->common = c;
@@ -7850,8 +7916,8 @@ static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
         cfuti_proc *w = &p->procs[i];
         uint64_t at = cfuti_part_at(l, i);
 
-        w->orders = (cfuti_orders *)cfuti_map(p->file, at, (size_t)l->part, true);
-        w->reports = (cfuti_reports *)cfuti_map(p->file, at + l->part, (size_t)l->part, true);
+        w->orders = (cfuti_orders *)cfuti_procs_map_part(p, at, l->part);
+        w->reports = (cfuti_reports *)cfuti_procs_map_part(p, at + l->part, l->part);
         if (!w->orders || !w->reports) return false;
     }
     return true;
@@ -9549,7 +9615,8 @@ static void cfuti_window_run(cfuti_window *w)
 static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
 {
     cfuti_window w;
-    size_t bytes = m->task->in_size + m->task->out_size + sizeof(int32_t);
+    size_t in = m->task->in_size, out = m->task->out_size;
+    bool small = in < CFUTI_PARCEL_BYTES && out < CFUTI_PARCEL_BYTES;
 
     if (cfuti_self()->managing == cfuti_procs_of(ex)) {     /* in a callback: it would wait
                                                                for itself */
@@ -9561,7 +9628,7 @@ static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
     w.ex = ex;
     w.workers = cfut_executor_max_workers(ex);
     w.n = 4 * w.workers < CFUTI_WINDOW ? 4 * w.workers : (size_t)CFUTI_WINDOW;
-    w.most = CFUTI_PARCEL_BYTES / bytes + 1;
+    w.most = small ? CFUTI_PARCEL_BYTES / (in + out + sizeof(int32_t)) + 1 : 1;
     w.size = 1;
     if (m->grain > 1u << 24) m->grain = 1u << 24;
     cfuti_collector_init(&w.it.c, CFUTI_ITER, NULL);

@@ -52,6 +52,9 @@ static void come_by(const char *point);
 static void *map_or_not(int fd, uint64_t at, size_t size, bool writable);
 #define cfuti_map map_or_not
 
+static bool reserve_or_not(int fd, uint64_t at, uint64_t size);
+#define cfuti_file_reserve reserve_or_not
+
 static int threads_seen(void);
 #define cfuti_threads threads_seen
 
@@ -93,6 +96,13 @@ static bool no_more_maps;
 static void *map_or_not(int fd, uint64_t at, size_t size, bool writable)
 {
     return no_more_maps ? NULL : cfuti_sys_map(fd, at, size, writable);
+}
+
+static bool folder_is_full;
+
+static bool reserve_or_not(int fd, uint64_t at, uint64_t size)
+{
+    return !folder_is_full && cfuti_sys_reserve(fd, at, size);
 }
 
 /* 0: unknown, so that a pool may fork beside a sanitizer's thread; below: the truth. */
@@ -385,6 +395,39 @@ START_TEST(time_limit_shorter_than_a_wake_up_ends_the_task)
 }
 END_TEST
 
+/* It has not begun, so its time does not run: but it is not lost. */
+START_TEST(task_that_a_stopped_worker_has_not_begun_goes_to_another_after_its_limit)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .time_limit = CFUT_MS(100) });
+    get_pid_future f;
+    int pid = pid_of_worker(ex);
+
+    kill(pid, SIGSTOP);
+    get_pid_submit(ex, &f, 0);
+    ck_assert_int_eq(get_pid_result_timeout(&f, patience()), CFUT_OK);
+    ck_assert_int_ne(f.out, pid);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
+START_TEST(cancel_that_may_kill_takes_out_what_was_handed_over_but_not_begun)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){
+        .queue_depth = 1, .kill_on_cancel = true });
+    get_pid_future f, next;
+    int pid = pid_of_worker(ex);
+
+    kill(pid, SIGSTOP);
+    get_pid_submit(ex, &f, 0);
+    ck_assert(cfut_cancel(&f.base));
+    kill(pid, SIGCONT);
+    get_pid_submit(ex, &next, 0);
+    ck_assert_int_eq(get_pid_result_timeout(&next, patience()), CFUT_OK);
+    ck_assert_int_eq(next.out, pid);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 START_TEST(time_limit_of_centuries_is_not_a_short_one)
 {
     cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
@@ -564,6 +607,33 @@ START_TEST(forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy)
 }
 END_TEST
 
+static void fork_and_come_back(cfut_future *f, void *unused)
+{
+    pid_t pid = fork();
+
+    (void)f;
+    (void)unused;
+    if (pid > 0) atomic_store(&board->child, (int)pid);
+}
+
+/* There the pool is gone: so the library must not mourn it, and kill its workers. */
+START_TEST(child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+    stay_future f;
+    int worker = pid_of_worker(ex);
+
+    stay_submit(ex, &f, 0);
+    ck_assert_int_eq(cfut_on_done(&f.base, fork_and_come_back, NULL), CFUT_OK);
+    atomic_store(&board->go, 1);
+    ck_assert_int_eq(stay_result(&f), CFUT_OK);
+    await_end(atomic_load(&board->child));
+    ck_assert_int_eq(waitpid(atomic_load(&board->child), NULL, 0), atomic_load(&board->child));
+    ck_assert_int_eq(pid_of_worker(ex), worker);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 typedef struct large { char bytes[1 << 20]; } large;
@@ -608,12 +678,45 @@ START_TEST(queued_task_whose_argument_finds_no_memory_fails)
 }
 END_TEST
 
+/* Only the write would have shown it, by SIGBUS. */
+START_TEST(task_whose_argument_finds_the_folder_full_fails)
+{
+    static first_byte_future f;
+    static large in;
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+
+    pid_of_worker(ex);
+    folder_is_full = true;
+    first_byte_submit(ex, &f, in);
+    ck_assert_int_eq(first_byte_result_timeout(&f, patience()), CFUT_NO_MEMORY);
+    ck_assert_int_eq(cfut_executor_status(cfut_process_pool(&(cfut_process_pool_desc){
+        .start = CFUT_START_FORK })), CFUT_NO_MEMORY);
+    folder_is_full = false;
+    first_byte_submit(ex, &f, in);
+    ck_assert_int_eq(first_byte_result_timeout(&f, patience()), CFUT_OK);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 static int copy_byte(const char *in, char *out)
 {
     *out = *in;
     return CFUT_OK;
 }
 CFUT_TASK(copy_byte, char, char);
+
+/* Their sum, with a status, is 0. */
+START_TEST(map_of_items_of_absurd_sizes_is_refused)
+{
+    static const cfut_task absurd = {
+        copy_byte_thunk, "absurd", SIZE_MAX / 2 + 1, SIZE_MAX / 2 + 1 - sizeof(int32_t) };
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+    char in = 0, out = 0;
+
+    ck_assert_int_eq(cfut_map(ex, &absurd, &in, &out, 1, NULL), CFUT_INVALID);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
 
 /* Where files may not be large, the memory of a worker is small. */
 START_TEST(chunk_whose_statuses_do_not_fit_is_refused)
@@ -727,6 +830,33 @@ static int inherited(const int *unused, int *fds)
 }
 CFUT_TASK(inherited, int, int);
 
+/* The trace is what main leaves if it runs on where a helper was to be. */
+START_TEST(program_that_lacks_descriptors_is_not_executed_as_a_second_one)
+{
+    struct rlimit limit, less;
+    char trace[64];
+    int lowest = dup(0);
+
+    close(lowest);
+    snprintf(trace, sizeof trace, "/tmp/cfut-test-trace-%ld", (long)getpid());
+    unlink(trace);
+    setenv("CFUT_TEST_TRACE", trace, 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    less = limit;
+    for (int n = 0; n < 12; n++) {
+        cfut_executor *ex;
+
+        less.rlim_cur = (rlim_t)(lowest + n);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
+        ex = cfut_process_pool(&(cfut_process_pool_desc){ .start = CFUT_START_EXEC });
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        ck_assert_int_ne(access(trace, F_OK), 0);
+        end_by(ex, CFUT_DRAIN);
+    }
+    unsetenv("CFUT_TEST_TRACE");
+}
+END_TEST
+
 static void check_inherited(int start)
 {
     int pipes[2];
@@ -751,6 +881,30 @@ START_TEST(descriptors_of_the_host_stay_there_by_fork) { check_inherited(CFUT_ST
 END_TEST
 
 START_TEST(descriptors_of_the_host_stay_there_by_exec) { check_inherited(CFUT_START_EXEC); }
+END_TEST
+
+static int hang_up(const int *unused, int *out)
+{
+    (void)unused;
+    *out = 0;
+    raise(SIGHUP);
+    return CFUT_OK;
+}
+CFUT_TASK(hang_up, int, int);
+
+START_TEST(hangup_is_ignored_by_workers_of_a_host_that_ignores_it)
+{
+    signal(SIGHUP, SIG_IGN);
+    for (int start = CFUT_START_EXEC; start <= CFUT_START_FORK; start++) {
+        cfut_executor *ex = pool_with((cfut_process_pool_desc){ .start = start });
+        hang_up_future f;
+
+        hang_up_submit(ex, &f, 0);
+        ck_assert_int_eq(hang_up_result_timeout(&f, patience()), CFUT_OK);
+        end_by(ex, CFUT_DRAIN);
+    }
+    signal(SIGHUP, SIG_DFL);
+}
 END_TEST
 
 /* What a wild pointer may do: says that the next task, which was taken back, is
@@ -797,6 +951,8 @@ static void fill(TCase *tc)
     tcase_add_test(tc, kill_workers_after_terminate_workers_kills);
     tcase_add_test(tc, kill_workers_when_a_task_was_handed_over_but_not_begun_ends_the_pool);
     tcase_add_test(tc, time_limit_shorter_than_a_wake_up_ends_the_task);
+    tcase_add_test(tc, task_that_a_stopped_worker_has_not_begun_goes_to_another_after_its_limit);
+    tcase_add_test(tc, cancel_that_may_kill_takes_out_what_was_handed_over_but_not_begun);
     tcase_add_test(tc, time_limit_of_centuries_is_not_a_short_one);
     tcase_add_test(tc, submit_that_a_shutdown_overtakes_is_refused);
     tcase_add_test(tc,
@@ -805,19 +961,28 @@ static void fill(TCase *tc)
     tcase_add_test(tc, threads_are_counted_whatever_the_process_is_called);
     tcase_add_test(tc, pool_by_fork_while_a_thread_reads_a_stream_is_refused);
     tcase_add_test(tc, forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy);
+    tcase_add_test(tc, child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone);
     tcase_add_test(tc, task_whose_argument_finds_no_memory_fails);
     tcase_add_test(tc, queued_task_whose_argument_finds_no_memory_fails);
+    tcase_add_test(tc, task_whose_argument_finds_the_folder_full_fails);
+    tcase_add_test(tc, map_of_items_of_absurd_sizes_is_refused);
     tcase_add_test(tc, chunk_whose_statuses_do_not_fit_is_refused);
     tcase_add_test(tc, task_that_closes_all_descriptors_ends);
     tcase_add_test(tc, child_of_a_task_is_no_second_worker);
     tcase_add_test(tc, child_of_a_task_is_no_second_worker_when_the_program_is_executed_again);
+    tcase_add_test(tc, program_that_lacks_descriptors_is_not_executed_as_a_second_one);
     tcase_add_test(tc, descriptors_of_the_host_stay_there_by_fork);
     tcase_add_test(tc, descriptors_of_the_host_stay_there_by_exec);
+    tcase_add_test(tc, hangup_is_ignored_by_workers_of_a_host_that_ignores_it);
     tcase_add_test(tc, word_that_says_done_of_a_task_taken_back_is_not_believed);
 }
 
 int main(int argc, char **argv)
 {
+    const char *path;
+
     cfut_process_main(&argc, &argv);
+    path = getenv("CFUT_TEST_TRACE");
+    if (path) return creat(path, 0600) < 0;
     return harness_main("process_races", fill);
 }
