@@ -197,6 +197,7 @@ extern void *x_local;               /* the running fiber's 512 bytes, zero at it
 #define cfuti_cpus()                  2
 #define cfuti_cpu()                   (-1)
 #define cfuti_heavy()                 x_heavy(X_SITE)
+#define cfuti_heavy_left_out()        ((void)0)
 #define cfuti_heavy_begin()           (!x_tune.portable)
 #define cfuti_thread_start(t, stack, arg) \
     ((void)(stack), x_start(cfuti_thread_body, (arg), (uintptr_t *)(void *)(t), X_SITE))

@@ -173,18 +173,20 @@ SCENARIO(cancelling_shutdown,
     }
 }
 
+/* What ran is to be seen, though nobody asks the future. */
 static void shut_down(void *arg)
 {
     (void)arg;
     end_pool();
+    x_check(s.runs[0] == 1 && s.out[0] == 0);
 }
 
-SCENARIO(two_shutdowns, "Two threads that shut a pool down at once both return.", .bound = 3)
+SCENARIO(two_shutdowns, "Two threads that shut a pool down at once both return, and see what ran.", .bound = 3)
 {
     begin_pool(1);
     submit(0);
     x_go(shut_down, NULL);
-    end_pool();
+    shut_down(NULL);
     x_join_all();
     check_ran(0);
 }
@@ -233,6 +235,31 @@ SCENARIO(detached_from_inside, "A task detaches its own pool.", .bound = 3)
     while (cfuti_load_acquire(&the_pool()->ended) != 2) cfuti_pause();
     cfuti_lock(&cfuti_registry_lock);
     cfuti_unlock(&cfuti_registry_lock);
+}
+
+/* It may ask about a future that is not submitted yet: it is zero. */
+static void ask_early(void *arg)
+{
+    int i = *(int *)arg;
+
+    while (!cfut_done(&s.f[i])) cfuti_pause();
+    s.status[i] = s.f[i].status;
+}
+
+SCENARIO(asked_before_it_is_submitted,
+         "Who asks about a zeroed future while it is submitted sees it done with its status, be it "
+         "refused or run.", .bound = 4)
+{
+    begin_pool(1);
+    x_go(ask_early, &one);
+    cfut_submit(NULL, &s.f[1], &count_task, &s.in[1], &s.out[1]);
+    x_join_all();
+    x_check(s.status[1] == CFUT_INVALID);
+    x_go(ask_early, &two);
+    submit(2);
+    x_join_all();
+    check_ran(2);
+    end_pool();
 }
 
 SCENARIO(handle_after_the_end,

@@ -205,6 +205,12 @@ SCENARIO(deque_claim_against_steal,
     drain(2);
 }
 
+SCENARIO(deque_claim_against_steal_portable, "The same without membarrier.", .bound = 5,
+         .portable = true)
+{
+    deque_claim_against_steal();
+}
+
 SCENARIO(deque_claim_against_kill,
          "A task that waits for its child and a canceller do not both get it.", .bound = 5)
 {
@@ -330,6 +336,29 @@ SCENARIO(inbox_steal_from_range,
     x_go(take_two, &zero);
     x_go(steal_range, NULL);
     end_inbox(3);
+}
+
+static void steal_and_inject(void *arg)
+{
+    (void)arg;
+    act_as(1);
+    take(cfuti_range_steal(worker(0), true));
+    cfuti_self()->worker = NULL;
+    inject(2);
+    inject(3);
+}
+
+SCENARIO(inbox_range_overtaken,
+         "A worker whose range was stolen from finds younger tasks in its slots, whole ones.",
+         .bound = 4, .inbox = 2)
+{
+    begin_inbox(2);
+    the_pool()->started = the_pool()->max_workers = 1;  /* one share */
+    inject(0);
+    inject(1);
+    x_go(take_two, &zero);
+    x_go(steal_and_inject, NULL);
+    end_inbox(4);
 }
 
 SCENARIO(inbox_cancel_against_take,

@@ -178,10 +178,12 @@ static void make_pending(int i)
     cfuti_store_relaxed(&s.f[i].state, (uint32_t)CFUT_STATE_PENDING);
 }
 
-/* The caller has taken f, and is the only one. */
+/* The caller has taken f, sees all of it, and is the only one. */
 static void take(cfut_future *f)
 {
-    if (f) s.got[index_of(f)]++;
+    if (!f) return;
+    x_check(f->task == &count_task && *(const int *)f->in == index_of(f));
+    s.got[index_of(f)]++;
 }
 
 static void check_taken_once(int n)
