@@ -1022,13 +1022,14 @@ CFUTDEF void cfut_release(cfut_future *f);
    fn_submit(ex, &f, in)           cfut_submit with in copied into f; &f.base
    fn_submit_within(ex, &f, in, ns)
    fn_result(&f), fn_result_timeout(&f, ns)
-   fn_map(ex, in, out, n), fn_map_with(ex, in, out, n, &desc)
+   fn_map(ex, xs, ys, n), fn_map_with(ex, xs, ys, n, &desc)
+                                   arrays of n
    fn_of(future *)                 the fn_future that it is the base of
    fn_spawn(ex, in), fn_release(f) on the heap
    fn_fork(&f, in), fn_join(&f)
 
    CFUT_ACTION(fn, In); for int fn(const In *in): the same without out;
-   fn_map(ex, in, n), fn_map_with(ex, in, n, &desc).
+   fn_map(ex, xs, n), fn_map_with(ex, xs, n, &desc).
    In and Out are types that can be assigned (no arrays; wrap them). For a pointer
    type In the function's parameter is In const *, as in char *const *in. */
 #define CFUT_TASK(fn_, In, Out) \
