@@ -184,7 +184,10 @@ WHAT A CALL COSTS
   cancel                    2                          none             none
   wait, as_completed        2 a future, 2 to be told   1                none, or 1 for
                                                                         a 2nd waiter
-  In brackets: without membarrier, that is, off Linux and Windows. There, to wait
+  In brackets: without membarrier, that is, off Linux and Windows. Where it is, on
+  64-bit Linux, fn_fork and fn_join are inlined, and fn_join calls fn directly when
+  nobody has taken the task: some 40 instructions in all. (In C++ fn_join is not.)
+  There, to wait
   for what another worker's task has submitted takes one membarrier, to cancel it
   two.
   A submit wakes a worker only if one sleeps and none is looking for work.
@@ -197,7 +200,8 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      implementing file, which is every file
                                      that includes it
   CFUTDEF               every file   prefix of all public declarations
-                                     (default extern), for dllexport
+                                     (default extern), for dllexport; with one
+                                     of your own fork and join are not inlined
   CFUT_MALLOC(n)        impl         malloc and free; define both or none
   CFUT_FREE(p)          impl
   CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
@@ -283,6 +287,14 @@ HISTORY
 #define CFUTI_PRINTF(f, a)
 #endif
 
+/* Whether a fork and a join are inlined. They need a variable of each thread
+   that all files see; a CFUTDEF of the user's own may not fit one. */
+#if defined(__linux__) && defined(__LP64__) && defined(__GNUC__) && !defined(CFUTDEF)
+#define CFUTI_INLINE 1
+#else
+#define CFUTI_INLINE 0
+#endif
+
 #ifndef CFUTDEF
 #ifdef CFUT_STATIC
 #define CFUTDEF CFUTI_UNUSED static
@@ -353,6 +365,8 @@ typedef struct cfut_task {
     cfut_fn fn;
     const char *name;           /* for error texts; NULL: "?" */
     size_t in_size, out_size;   /* bytes; used by map and stream */
+    /* only by CFUT_TASK */
+    size_t in_at, out_at;       /* where in and out are in a fn_future; 0: nowhere */
 } cfut_task;
 
 /* ---- structs ---- */
@@ -770,6 +784,101 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
    wait would close a circle, another wait in the circle gets that answer. */
 CFUTDEF int cfut_join(cfut_future *f);
 
+#if CFUTI_INLINE
+
+/* Private: what the inlined fork and join of CFUT_TASK touch. How they do is told
+   in >>fork-join. */
+
+#define CFUTI_BARE 0x8000u              /* in a state: some fields are not written yet */
+
+typedef struct cfuti_deque {        /* of one worker */
+    size_t bot;                     /* written by the owner; see >>queue */
+    size_t lim;
+    size_t room;
+    uintptr_t *ring;
+    size_t mask;
+    const uint32_t *hint;           /* the pool's */
+} cfuti_deque;
+
+typedef struct cfuti_place {        /* one of each thread */
+    uintptr_t top;                  /* the innermost task; see >>thread */
+    cfuti_deque *deque;
+} cfuti_place;
+
+/* In a shared library no call, where its static block is known to have room. */
+#if defined(__GLIBC__) && defined(__PIC__) && !defined(__PIE__)
+#define CFUTI_THREAD __thread __attribute__((tls_model("initial-exec")))
+#else
+#define CFUTI_THREAD __thread
+#endif
+
+#ifdef CFUT_STATIC
+CFUTI_UNUSED static cfuti_deque cfuti_no_deque;
+CFUTI_UNUSED static CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
+#else
+extern CFUTI_THREAD cfuti_place cfuti_here;
+#endif
+
+#ifndef CFUTI_ATOMICS               /* see >>atomics */
+#define cfuti_load_relaxed(p)        __atomic_load_n(p, __ATOMIC_RELAXED)
+#define cfuti_store_relaxed(p, v)    __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define cfuti_store_release(p, v)    __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#endif
+
+/* Not inlined where the implementation is in sight: they would cost the caller
+   registers. */
+#define CFUTI_COLD __attribute__((noinline, cold))
+CFUTI_COLD CFUTDEF void cfuti_fork_offer(void);
+CFUTI_COLD CFUTDEF bool cfuti_join_shared(cfut_future *f);
+CFUTI_COLD CFUTDEF int cfuti_join_failed(cfut_future *f, int status);
+
+/* false: not forked, cfut_fork may. */
+CFUTI_UNUSED static inline bool cfuti_fork(cfut_future *f, const cfut_task *task)
+{
+    cfuti_deque *d = cfuti_here.deque;
+    size_t b = d->bot;
+
+    if (__builtin_expect(b == d->room, 0)) return false;
+    f->task = task;
+    f->state = CFUTI_BARE | CFUT_STATE_PENDING;
+    f->next = (cfut_future *)cfuti_here.top;
+    f->slot = b;
+    cfuti_store_relaxed(&d->ring[b & d->mask], (uintptr_t)f);   /* relaxed: bot carries it */
+    cfuti_store_release(&d->bot, b + 1);    /* release: f; to thieves. P1 */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect(cfuti_load_relaxed(d->hint) != 0, 0)) cfuti_fork_offer();  /* P2 */
+    return true;
+}
+
+/* true: f is the caller's to call, and then to end. */
+CFUTI_UNUSED static inline bool cfuti_join_begin(cfut_future *f)
+{
+    cfuti_deque *d = cfuti_here.deque;
+    size_t b;
+
+    if (!f) return false;
+    b = f->slot;
+    if (__builtin_expect(d->bot != b + 1, 0)) return false;
+    cfuti_store_release(&d->bot, b);                                    /* O1 */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect((ptrdiff_t)(b - cfuti_load_relaxed(&d->lim)) < 0, 0))  /* O2 */
+        return cfuti_join_shared(f);
+    cfuti_here.top = (uintptr_t)f | 1;
+    return true;
+}
+
+CFUTI_UNUSED static inline int cfuti_join_end(cfut_future *f, int status)
+{
+    cfuti_here.top = (uintptr_t)f->next;
+    if (__builtin_expect(status != CFUT_OK, 0)) return cfuti_join_failed(f, status);
+    f->status = CFUT_OK;
+    f->state = CFUT_STATE_FINISHED;
+    return CFUT_OK;
+}
+#else
+#define CFUTI_BARE 0u
+#endif
+
 /* ---- futures on the heap ---- */
 
 /* For CFUT_TASK: allocates size bytes, copies in_size bytes to in_at, submits
@@ -807,7 +916,8 @@ CFUTDEF void cfut_release(cfut_future *f);
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { return fn_((In const *)cfut_in, (Out *)cfut_out); } \
     CFUTI_UNUSED static const cfut_task fn_##_task = \
-        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out) }; \
+        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out), \
+          offsetof(fn_##_future, in), offsetof(fn_##_future, out) }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -827,15 +937,16 @@ CFUTDEF void cfut_release(cfut_future *f);
         return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
             sizeof(fn_##_future), offsetof(fn_##_future, in), offsetof(fn_##_future, out)); \
     } \
-    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
-    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, &cfut_f->out); } \
+    CFUTI_FORK(fn_, In, &cfut_f->out) \
+    CFUTI_JOIN(fn_, fn_(&cfut_f->in, &cfut_f->out)) \
     CFUTI_COMMON(fn_)
 
 #define CFUT_ACTION(fn_, In) \
     typedef struct fn_##_future { cfut_future base; In in; } fn_##_future; \
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { (void)cfut_out; return fn_((In const *)cfut_in); } \
-    CFUTI_UNUSED static const cfut_task fn_##_task = { fn_##_thunk, #fn_, sizeof(In), 0 }; \
+    CFUTI_UNUSED static const cfut_task fn_##_task = \
+        { fn_##_thunk, #fn_, sizeof(In), 0, offsetof(fn_##_future, in), 0 }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -854,9 +965,37 @@ CFUTDEF void cfut_release(cfut_future *f);
         return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
             sizeof(fn_##_future), offsetof(fn_##_future, in), 0); \
     } \
-    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
-    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, NULL); } \
+    CFUTI_FORK(fn_, In, NULL) \
+    CFUTI_JOIN(fn_, fn_(&cfut_f->in)) \
     CFUTI_COMMON(fn_)
+
+/* Private: inlined where possible. A join in C++ is a call, as an exception of
+   the task is then handled as if the task had been stolen. */
+#if CFUTI_INLINE
+#define CFUTI_FORK(fn_, In, out_) \
+    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
+    { \
+        cfut_f->in = cfut_in; \
+        if (!cfuti_fork(&cfut_f->base, &fn_##_task)) \
+            cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, out_); \
+    }
+#else
+#define CFUTI_FORK(fn_, In, out_) \
+    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
+    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, out_); }
+#endif
+#if CFUTI_INLINE && !defined(__cplusplus)
+#define CFUTI_JOIN(fn_, call_) \
+    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
+    { \
+        if (!cfuti_join_begin(&cfut_f->base)) return cfut_join(&cfut_f->base); \
+        return cfuti_join_end(&cfut_f->base, call_); \
+    }
+#else
+#define CFUTI_JOIN(fn_, call_) \
+    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
+    { return cfut_join(&cfut_f->base); }
+#endif
 
 /* Private: what both have; its last line takes the semicolon. */
 #define CFUTI_COMMON(fn_) \
@@ -868,8 +1007,6 @@ CFUTDEF void cfut_release(cfut_future *f);
     { return (fn_##_future *)(void *)cfut_f; } \
     CFUTI_UNUSED static inline void fn_##_release(fn_##_future *cfut_f) \
     { cfut_release(cfut_f ? &cfut_f->base : NULL); } \
-    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
-    { return cfut_join(&cfut_f->base); } \
     struct cfuti_takes_the_semicolon
 
 #ifdef __cplusplus
@@ -1049,11 +1186,13 @@ extern "C" {
    store-then-load pair. There is no stand-alone fence: ThreadSanitizer does
    not model them. */
 #ifndef CFUTI_ATOMICS
+#if !CFUTI_INLINE                   /* else they stand in the declarations already */
 #define cfuti_load_relaxed(p)        __atomic_load_n(p, __ATOMIC_RELAXED)
-#define cfuti_load_acquire(p)        __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define cfuti_load_seq_cst(p)        __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define cfuti_store_relaxed(p, v)    __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define cfuti_store_release(p, v)    __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#endif
+#define cfuti_load_acquire(p)        __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define cfuti_load_seq_cst(p)        __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define cfuti_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
 #define cfuti_exchange_seq_cst(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define cfuti_add_relaxed(p, v)      __atomic_fetch_add(p, v, __ATOMIC_RELAXED)
@@ -1822,7 +1961,7 @@ typedef struct cfuti_scope {
 typedef struct cfuti_frame {
     cfut_future *future;
     cfut_executor *executor;
-    struct cfuti_frame *outer;      /* the task that waits for this one here */
+    uintptr_t outer;                /* the task that waits for this one here */
     const cfuti_scope *scope;       /* of the map that it is in, or NULL */
     int code;                       /* of text; 0: no text */
     char text[56];
@@ -1843,8 +1982,28 @@ typedef struct cfuti_failing {
     struct cfuti_failing *outer;
 } cfuti_failing;
 
+#if !CFUTI_INLINE
+typedef struct cfuti_deque {        /* of one worker */
+    size_t bot;                     /* written by the owner; see >>queue */
+    size_t lim;
+    size_t room;
+    uintptr_t *ring;
+    size_t mask;
+} cfuti_deque;
+
+typedef struct cfuti_place { uintptr_t top; } cfuti_place;
+static CFUTI_TLS cfuti_place cfuti_here;
+#elif !defined(CFUT_STATIC)
+static cfuti_deque cfuti_no_deque;  /* always full */
+CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
+#endif
+
+#ifndef cfuti_place_here
+#define cfuti_place_here() (&cfuti_here)
+#endif
+
 typedef struct cfuti_thread {
-    cfuti_frame *frame;             /* innermost task */
+    cfuti_place *place;             /* set before others look */
     cfuti_notice *notice;           /* innermost completion with callbacks */
     cfuti_collector *collector;     /* innermost wait that runs tasks here */
     struct cfuti_range *range;      /* innermost range of a map */
@@ -1866,10 +2025,31 @@ typedef struct cfuti_thread {
 
 static CFUTI_TLS cfuti_thread cfuti_thread_record;
 
+/* A place's top is the innermost task of the thread: its frame, or its future | 1
+   if that runs bare (see >>fork-join), which has none; its outer task is in the
+   future's next then. 0: no task. */
+static uintptr_t cfuti_top(void)
+{
+    return cfuti_place_here()->top;
+}
+
+static cfut_future *cfuti_future_at(uintptr_t top)
+{
+    if (top & 1) return (cfut_future *)(top - 1);
+    return top ? ((const cfuti_frame *)top)->future : NULL;
+}
+
+/* The innermost task that has one. */
+static cfuti_frame *cfuti_frame_at(uintptr_t top)
+{
+    while (top & 1) top = (uintptr_t)((const cfut_future *)(top - 1))->next;
+    return (cfuti_frame *)top;
+}
+
 /* Inside a task or a callback: who waits here holds others up. */
 static bool cfuti_is_working(const cfuti_thread *t)
 {
-    return t->frame || t->notice;
+    return cfuti_top() || t->notice;
 }
 
 #ifndef cfuti_self
@@ -2031,6 +2211,23 @@ CFUTI_STATIC_ASSERT(sizeof(cfut_future) == 120, "an int to int future fits 128 b
 #endif
 CFUTI_STATIC_ASSERT(sizeof(((cfut_future *)0)->u.before) <= 56, "callbacks fit the text's place");
 
+enum { CFUTI_TEXT_SIZE = sizeof(((cfut_future *)0)->u.text) };
+
+/* Where the innermost task keeps a text, which is for code. */
+static char *cfuti_text_at(uintptr_t top, int code)
+{
+    cfut_future *f = (cfut_future *)(top - 1);
+    cfuti_frame *frame = (cfuti_frame *)top;
+
+    if (!(top & 1)) {
+        frame->code = code;
+        return frame->text;
+    }
+    f->state |= CFUTI_TEXT;         /* a bare one is known to this thread alone */
+    f->status = code;
+    return f->u.text;
+}
+
 static bool cfuti_is_final(uint32_t s)
 {
     s &= CFUTI_STATE;
@@ -2038,11 +2235,25 @@ static bool cfuti_is_final(uint32_t s)
 }
 
 /* Of a parent process, and not done when it forked: nobody will complete it. s:
-   its state, or the view of it. */
+   its state, or the view of it. One that is still bare was left there, too, or is
+   asked about by somebody who must not. */
 static bool cfuti_is_foreign(const cfut_future *f, uint32_t s)
 {
+    if (CFUTI_UNLIKELY(s & CFUTI_BARE)) return true;
     return CFUTI_UNLIKELY((s ^ cfuti_generation) & CFUTI_GENERATION) && !cfuti_is_final(s) &&
            cfuti_load_relaxed(&f->owner) != 0;      /* relaxed: written before the fork */
+}
+
+static void cfuti_dress(const cfut_future *f);      /* >>queue */
+
+/* f's state; it is bare no more, if the caller is its forker. */
+static inline uint32_t cfuti_state_of(const cfut_future *f)
+{
+    uint32_t s = cfuti_load_acquire(&f->state);     /* acquire: as in cfuti_view */
+
+    if (CFUTI_LIKELY(!(s & CFUTI_BARE))) return s;
+    cfuti_dress(f);
+    return cfuti_load_acquire(&f->state);
 }
 
 static const cfuti_notice *cfuti_notice_of(const cfut_future *f)
@@ -2057,7 +2268,7 @@ static const cfuti_notice *cfuti_notice_of(const cfut_future *f)
 static uint32_t cfuti_view(const cfut_future *f)
 {
     /* acquire: status, text and out, from the release that made it final */
-    uint32_t s = cfuti_load_acquire(&f->state);
+    uint32_t s = cfuti_state_of(f);
 
     if (CFUTI_UNLIKELY(s & CFUTI_COMPLETING) && !cfuti_is_final(s)) {
         const cfuti_notice *n = cfuti_notice_of(f);
@@ -2097,7 +2308,7 @@ static bool cfuti_is_queued_here(struct cfuti_worker *w, const cfut_future *f); 
 static uint32_t cfuti_future_lock_as(cfut_future *f, bool finisher)
 {
     unsigned round = 0;
-    uint32_t s = cfuti_load_acquire(&f->state), now;    /* acquire: as in cfuti_view */
+    uint32_t s = cfuti_state_of(f), now;
 
     while (!cfuti_is_final(s) && (s & CFUTI_STATE) != CFUT_STATE_FRESH) {
         now = s;
@@ -2557,17 +2768,18 @@ static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_fr
 static void cfuti_worker_before_done(struct cfuti_worker *w);   /* >>pool */
 
 /* Calls f's task in a frame on this thread. Returns the status. */
-static inline int cfuti_call_in_frame(cfuti_thread *t, cfut_future *f, cfuti_frame *frame)
+static inline int cfuti_call_in_frame(cfut_future *f, cfuti_frame *frame)
 {
+    cfuti_place *here = cfuti_place_here();
     int status;
 
     frame->future = f;
-    frame->outer = t->frame;
+    frame->outer = here->top;
     frame->scope = NULL;
     frame->code = 0;
-    t->frame = frame;
+    here->top = (uintptr_t)frame;
     status = cfuti_call(f->task, f->in, f->out, frame);
-    t->frame = frame->outer;
+    here->top = frame->outer;
     return CFUTI_UNLIKELY(status == CFUT_TIMEOUT) ? ETIMEDOUT : status;
 }
 
@@ -2580,7 +2792,7 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
 
     frame.executor = (cfut_executor *)f->owner;
     cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
-    status = cfuti_call_in_frame(t, f, &frame);
+    status = cfuti_call_in_frame(f, &frame);
     if (t->worker && !cfuti_is_working(t)) cfuti_worker_before_done(t->worker);
     cfuti_complete(f, CFUT_STATE_FINISHED, status,
                    status && frame.code == status ? frame.text : NULL);
@@ -2601,10 +2813,10 @@ static void cfuti_guarded_run(void *arg)
 static void cfuti_guarded_lost(void *arg)
 {
     cfuti_guarded *g = (cfuti_guarded *)arg;
-    cfuti_thread *t = cfuti_self();
+    cfuti_frame *frame = cfuti_frame_at(cfuti_top());
 
-    if (!t->frame || t->frame->future != g->f) return;  /* in a callback of f */
-    t->frame = t->frame->outer;
+    if (!frame || frame->future != g->f) return;        /* in a callback of f */
+    cfuti_place_here()->top = frame->outer;
     cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
 }
 
@@ -2643,7 +2855,8 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
      [top, lim)  shared: whoever holds the deque's lock may take or kill there
      [lim, bot)  private: the owner alone, without any atomic operation
    top and lim change under the lock, bot is the owner's.
-     push      owner      slot, then bot + 1; the slot must be EMPTY, else full
+     push      owner      slot, then bot + 1; not at room, which is how far top is
+                          known to leave slots free
      pop       owner      bot - 1, then reads lim; if that is above: under the lock
      steal     thief      at top; if nothing is shared, raises lim first
      kill      canceller  anywhere; raises lim above the slot first
@@ -2692,11 +2905,9 @@ typedef struct cfuti_pool cfuti_pool;
 
 typedef struct cfuti_worker {
     /* owner */
+    cfuti_deque deque;              /* others read bot; lim is written under lock; ring
+                                       is fixed, mask a power of two less one */
     cfuti_pool *pool;
-    size_t bot;                     /* others read it */
-    size_t lim;                     /* written under lock; see >>queue */
-    uintptr_t *ring;                /* the deque's slots; fixed, */
-    size_t mask;                    /* a power of two less one */
     uint32_t tick, random;
     uint32_t chunk;                 /* how many to take at once */
     uint32_t chunk_taken;           /* how many it took last, */
@@ -2768,7 +2979,7 @@ static bool cfuti_pool_is_forked(const cfuti_pool *p)
 
 static uintptr_t *cfuti_slot(cfuti_worker *w, size_t i)
 {
-    return &w->ring[i & w->mask];
+    return &w->deque.ring[i & w->deque.mask];
 }
 
 /* Whether index a lies below b. */
@@ -2777,18 +2988,52 @@ static inline bool cfuti_below(size_t a, size_t b)
     return (ptrdiff_t)(a - b) < 0;
 }
 
+/* Owner: whether there is room for one more. */
+static CFUTI_NOINLINE bool cfuti_has_room(cfuti_worker *w)
+{
+    /* acquire: whoever took what stood there has read it; from cfuti_deque_steal */
+    w->deque.room = cfuti_load_acquire(&w->top) + w->deque.mask + 1;
+    return w->deque.bot != w->deque.room;
+}
+
 /* Owner: false when full. */
 static inline bool cfuti_push(cfuti_worker *w, cfut_future *f)
 {
-    size_t b = w->bot;
+    size_t b = w->deque.bot;
     uintptr_t *slot = cfuti_slot(w, b);
 
-    /* acquire: whoever emptied it has read what he took there */
-    if (CFUTI_UNLIKELY(cfuti_load_acquire(slot) != CFUTI_EMPTY)) return false;
+    if (CFUTI_UNLIKELY(b == w->deque.room) && !cfuti_has_room(w)) return false;
     cfuti_store_relaxed(&f->slot, (uintptr_t)slot); /* relaxed: bot carries it */
     cfuti_store_relaxed(slot, (uintptr_t)f);
-    cfuti_store_light(&w->bot, b + 1);              /* P1, then P2: see >>sleep */
+    cfuti_store_light(&w->deque.bot, b + 1);        /* P1, then P2: see >>sleep */
     return true;
+}
+
+/* f, forked bare, was taken out of its slot, or found in it, or runs on this
+   thread: writes what the fork has left out. */
+static void cfuti_dress_as(cfut_future *f, uintptr_t owner, uintptr_t slot)
+{
+    uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: under the lock, or ours */
+
+    f->in = (const char *)f + f->task->in_at;
+    f->out = f->task->out_at ? (char *)f + f->task->out_at : NULL;
+    f->owner = owner;
+    f->slot = slot;
+    /* release: to cfuti_state_of */
+    cfuti_store_release(&f->state, cfuti_generation | (s & ~CFUTI_BARE));
+}
+
+/* The same for one that is not queued any more, if it is bare. */
+static inline void cfuti_dress_taken(const cfuti_worker *w, cfut_future *f)
+{
+    if (cfuti_load_relaxed(&f->state) & CFUTI_BARE)     /* relaxed: as above */
+        cfuti_dress_as(f, (uintptr_t)w->pool, CFUTI_UNQUEUED);
+}
+
+/* Under lock: the index from top on that a slot has. */
+static size_t cfuti_index_of(const cfuti_worker *w, const uintptr_t *slot)
+{
+    return w->top + (((size_t)(slot - w->deque.ring) - w->top) & w->deque.mask);
 }
 
 /* Whether f stands in the deque of w, which is the calling thread's, or NULL. */
@@ -2797,9 +3042,10 @@ static bool cfuti_is_queued_here(cfuti_worker *w, const cfut_future *f)
     uintptr_t slot = cfuti_load_relaxed(&f->slot);
     bool here;
 
-    if (!w || slot - (uintptr_t)w->ring > w->mask * sizeof(uintptr_t)) return false;
+    if (!w || slot - (uintptr_t)w->deque.ring > w->deque.mask * sizeof(uintptr_t)) return false;
     cfuti_lock(&w->lock);
-    here = cfuti_load_relaxed((uintptr_t *)slot) == (uintptr_t)f;
+    here = cfuti_below(cfuti_index_of(w, (uintptr_t *)slot), w->deque.bot) &&
+           cfuti_load_relaxed((uintptr_t *)slot) == (uintptr_t)f;
     cfuti_unlock(&w->lock);
     return here;
 }
@@ -2808,16 +3054,16 @@ static bool cfuti_is_queued_here(cfuti_worker *w, const cfut_future *f)
 static void cfuti_share(cfuti_worker *w)
 {
     cfuti_lock(&w->lock);                           /* P3: see >>sleep */
-    cfuti_store_relaxed(&w->lim, w->bot);           /* relaxed: the lock carries it */
+    cfuti_store_relaxed(&w->deque.lim, w->deque.bot);       /* relaxed: the lock carries it */
     cfuti_unlock(&w->lock);
 }
 
 /* Owner, under lock, nothing private: takes some of what is shared back. */
 static void cfuti_unshare(cfuti_worker *w)
 {
-    size_t keep = cfuti_load_relaxed(&w->pool->hint) ? 0 : (w->bot - w->top) / 2;
+    size_t keep = cfuti_load_relaxed(&w->pool->hint) ? 0 : (w->deque.bot - w->top) / 2;
 
-    cfuti_store_relaxed(&w->lim, w->bot - keep);
+    cfuti_store_relaxed(&w->deque.lim, w->deque.bot - keep);
 }
 
 /* Owner: the newest of what is shared, down to f if that is not NULL. bot has
@@ -2825,18 +3071,15 @@ static void cfuti_unshare(cfuti_worker *w)
 static CFUTI_NOINLINE cfut_future *cfuti_pop_shared(cfuti_worker *w, const cfut_future *wanted)
 {
     uintptr_t x = CFUTI_DEAD;
-    size_t b = w->bot + 1;
+    size_t b = w->deque.bot + 1;
 
     cfuti_lock(&w->lock);
     while (x == CFUTI_DEAD && cfuti_below(w->top, b)) {
-        uintptr_t *slot = cfuti_slot(w, b - 1);
-
-        x = cfuti_load_relaxed(slot);
+        x = cfuti_load_relaxed(cfuti_slot(w, b - 1));
         if (wanted && x != (uintptr_t)wanted) break;
-        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
         b--;
     }
-    cfuti_store_relaxed(&w->bot, b);
+    cfuti_store_relaxed(&w->deque.bot, b);
     cfuti_unshare(w);
     cfuti_unlock(&w->lock);
     if (wanted && x != (uintptr_t)wanted) return NULL;
@@ -2846,17 +3089,16 @@ static CFUTI_NOINLINE cfut_future *cfuti_pop_shared(cfuti_worker *w, const cfut_
 /* Owner: the newest task, or NULL. */
 static inline cfut_future *cfuti_pop(cfuti_worker *w)
 {
-    size_t b = w->bot;
+    size_t b = w->deque.bot;
 
     /* relaxed: top only grows, up to bot; equal means empty */
     while (b != cfuti_load_relaxed(&w->top)) {
-        uintptr_t *slot = cfuti_slot(w, --b), x;
+        uintptr_t x;
 
-        cfuti_store_light(&w->bot, b);                          /* O1 */
-        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))  /* O2 */
+        cfuti_store_light(&w->deque.bot, --b);                                  /* O1 */
+        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->deque.lim))))    /* O2 */
             return cfuti_pop_shared(w, NULL);
-        x = cfuti_load_relaxed(slot);
-        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
+        x = cfuti_load_relaxed(cfuti_slot(w, b));
         if (CFUTI_LIKELY(x != CFUTI_DEAD)) return (cfut_future *)x;
     }
     return NULL;
@@ -2866,14 +3108,14 @@ static inline cfut_future *cfuti_pop(cfuti_worker *w)
    faster; whether it is there now. */
 static bool cfuti_raise(cfuti_worker *w, size_t end)
 {
-    size_t lim = cfuti_load_relaxed(&w->lim), bot;
+    size_t lim = cfuti_load_relaxed(&w->deque.lim), bot;
 
     if (!cfuti_below(lim, end)) return true;
-    cfuti_exchange_seq_cst(&w->lim, end);           /* R1 */
+    cfuti_exchange_seq_cst(&w->deque.lim, end);     /* R1 */
     cfuti_heavy();
-    bot = cfuti_load_seq_cst(&w->bot);              /* R2, and acquire: the slots below it */
+    bot = cfuti_load_seq_cst(&w->deque.bot);        /* R2, and acquire: the slots below it */
     if (!cfuti_below(bot, end)) return true;
-    cfuti_store_relaxed(&w->lim, cfuti_below(bot, lim) ? lim : bot);
+    cfuti_store_relaxed(&w->deque.lim, cfuti_below(bot, lim) ? lim : bot);
     return false;
 }
 
@@ -2881,14 +3123,14 @@ static bool cfuti_raise(cfuti_worker *w, size_t end)
    calling thread. A thief shares half of what is private for others. */
 static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
 {
-    size_t bot = cfuti_load_relaxed(&w->bot), top = w->top;
+    size_t bot = cfuti_load_relaxed(&w->deque.bot), top = w->top;
 
-    if (cfuti_below(top, cfuti_load_relaxed(&w->lim))) return true;
+    if (cfuti_below(top, cfuti_load_relaxed(&w->deque.lim))) return true;
     if (!cfuti_below(top, bot)) return false;
     if (t->worker != w)             /* also if the owner left less than we asked for */
         return cfuti_raise(w, top + (bot - top + 1) / 2) ||
-               cfuti_below(top, cfuti_load_relaxed(&w->lim));
-    cfuti_store_relaxed(&w->lim, top + 1);
+               cfuti_below(top, cfuti_load_relaxed(&w->deque.lim));
+    cfuti_store_relaxed(&w->deque.lim, top + 1);
     return true;
 }
 
@@ -2900,30 +3142,73 @@ static cfut_future *cfuti_deque_steal(cfuti_worker *w, bool force)
     uintptr_t x = CFUTI_DEAD;
 
     /* relaxed: hints; who must be sure asks cfuti_deque_waits */
-    if (cfuti_load_relaxed(&w->top) == cfuti_load_relaxed(force ? &w->bot : &w->lim)) return NULL;
+    if (cfuti_load_relaxed(&w->top) ==
+        cfuti_load_relaxed(force ? &w->deque.bot : &w->deque.lim))
+        return NULL;
     cfuti_lock(&w->lock);
     while (x == CFUTI_DEAD) {
         uintptr_t *slot = cfuti_slot(w, w->top);
 
-        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->lim)) &&
+        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->deque.lim)) &&
             !(force && cfuti_share_oldest(w, t)))
             break;
         x = cfuti_load_relaxed(slot);
-        cfuti_store_release(slot, (uintptr_t)CFUTI_EMPTY);      /* release: to cfuti_push */
-        cfuti_store_relaxed(&w->top, w->top + 1);   /* relaxed: a hint to the owner */
+        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);      /* so that nobody finds it below
+                                                                   bot */
+        cfuti_store_release(&w->top, w->top + 1);   /* release: to cfuti_has_room */
     }
+    if (x > CFUTI_DEAD) cfuti_dress_taken(w, (cfut_future *)x);
     cfuti_unlock(&w->lock);
     return x > CFUTI_DEAD ? (cfut_future *)x : NULL;
 }
 
 /* The owner, in a forked child: what stood in its deque is foreign, and the lock
-   may be held by the dead. */
+   may be held by the dead. It moves to indices that no fork knows, where it is
+   full. */
 static void cfuti_deque_forget(cfuti_worker *w)
 {
-    for (size_t i = 0; i <= w->mask; i++) cfuti_store_relaxed(&w->ring[i], (uintptr_t)CFUTI_EMPTY);
-    cfuti_store_relaxed(&w->top, w->bot);
-    cfuti_store_relaxed(&w->lim, w->bot);
+    size_t away = w->deque.bot + 2 * (w->deque.mask + 1);
+
+    for (size_t i = 0; i <= w->deque.mask; i++)
+        cfuti_store_relaxed(cfuti_slot(w, i), (uintptr_t)CFUTI_EMPTY);
+    cfuti_store_relaxed(&w->deque.bot, away);
+    cfuti_store_relaxed(&w->top, away);
+    cfuti_store_relaxed(&w->deque.lim, away);
+    w->deque.room = away;
     cfuti_store_relaxed(&w->lock, 0u);
+}
+
+/* Whether a task that ran bare on this thread is not over: f. */
+static bool cfuti_runs_bare(const cfut_future *f)
+{
+    uintptr_t top = cfuti_top();
+
+    while (top && top != ((uintptr_t)f | 1))
+        top = top & 1 ? (uintptr_t)((const cfut_future *)(top - 1))->next
+                      : ((const cfuti_frame *)top)->outer;
+    return top != 0;
+}
+
+/* The forker of a bare f, or its task, needs more of it than a join does. If the
+   caller is neither, or in a forked child, it stays bare. */
+static CFUTI_NOINLINE void cfuti_dress(const cfut_future *bare)
+{
+    cfut_future *f = (cfut_future *)(uintptr_t)bare;
+    cfuti_thread *t = cfuti_self();
+    cfuti_worker *w = t->worker;
+    size_t i;
+
+    if (!w || cfuti_pool_is_forked(w->pool)) return;
+    cfuti_lock(&w->lock);
+    if (cfuti_load_acquire(&f->state) & CFUTI_BARE) {   /* acquire: slot, from a thief */
+        i = (size_t)f->slot;
+        if (!cfuti_below(i, w->top) && cfuti_below(i, w->deque.bot) &&
+            cfuti_load_relaxed(cfuti_slot(w, i)) == (uintptr_t)f)
+            cfuti_dress_as(f, (uintptr_t)w->pool, (uintptr_t)cfuti_slot(w, i));
+        else if (cfuti_runs_bare(f))
+            cfuti_dress_as(f, (uintptr_t)t | 1, CFUTI_UNQUEUED);
+    }
+    cfuti_unlock(&w->lock);
 }
 
 /* Whether a task stands in w's deque. After a heavy barrier: sure. */
@@ -2933,7 +3218,7 @@ static bool cfuti_deque_waits(cfuti_worker *w)
     size_t bot;
 
     cfuti_lock(&w->lock);
-    bot = cfuti_load_seq_cst(&w->bot);              /* K2, and acquire: the slots below it */
+    bot = cfuti_load_seq_cst(&w->deque.bot);        /* K2, and acquire: the slots below it */
     for (size_t i = w->top; !found && cfuti_below(i, bot); i++)
         found = cfuti_load_relaxed(cfuti_slot(w, i)) > CFUTI_DEAD;
     cfuti_unlock(&w->lock);
@@ -2949,8 +3234,8 @@ static bool cfuti_deque_kill(cfuti_worker *w, uintptr_t *slot, const cfut_future
 
     if (cfuti_load_relaxed(slot) != (uintptr_t)f) return false;
     cfuti_lock(&w->lock);
-    i = w->top + (((size_t)(slot - w->ring) - w->top) & w->mask);
-    if (cfuti_below(i, cfuti_load_relaxed(&w->bot)) && (mine || cfuti_raise(w, i + 1)))
+    i = cfuti_index_of(w, slot);
+    if (cfuti_below(i, cfuti_load_relaxed(&w->deque.bot)) && (mine || cfuti_raise(w, i + 1)))
         found = cfuti_load_relaxed(slot) == (uintptr_t)f;
     if (found) cfuti_store_relaxed(slot, (uintptr_t)CFUTI_DEAD);
     cfuti_unlock(&w->lock);         /* last touch: the owner passes the dead slot by this lock,
@@ -3077,10 +3362,10 @@ static bool cfuti_inbox_waits(cfuti_pool *p)
 /* t: the calling thread. */
 static bool cfuti_kill_slot(cfuti_pool *p, const cfuti_thread *t, uintptr_t slot, cfut_future *f)
 {
-    uintptr_t x = (uintptr_t)f, i = (slot - (uintptr_t)p->workers[0].ring) / sizeof(uintptr_t);
+    uintptr_t x = (uintptr_t)f, i = slot - (uintptr_t)p->workers[0].deque.ring;
     cfuti_worker *w;
 
-    i /= p->ring;
+    i /= p->ring * sizeof(uintptr_t);
     if (i >= p->max_workers)        /* of the inbox; release: what we read of the pool, to the
                                        worker that passes the slot, and then may end it */
         return cfuti_cas_acq_rel((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
@@ -3115,14 +3400,12 @@ static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
 /* Owner: takes f if it is the newest of its deque. */
 static inline bool cfuti_claim_newest(cfuti_worker *w, cfut_future *f)
 {
-    size_t b = w->bot - 1;
-    uintptr_t *slot = cfuti_slot(w, b);
+    size_t b = w->deque.bot - 1;
 
-    if (cfuti_load_relaxed(slot) != (uintptr_t)f) return false;
-    cfuti_store_light(&w->bot, b);                              /* O1 */
-    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))      /* O2 */
+    if (cfuti_load_relaxed(cfuti_slot(w, b)) != (uintptr_t)f) return false;
+    cfuti_store_light(&w->deque.bot, b);                                    /* O1 */
+    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->deque.lim))))    /* O2 */
         return cfuti_pop_shared(w, f) != NULL;
-    cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
     return true;
 }
 
@@ -3131,6 +3414,15 @@ static inline bool cfuti_claim_newest(cfuti_worker *w, cfut_future *f)
 static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
 {
     return CFUTI_LIKELY(cfuti_claim_newest(w, f)) || cfuti_unqueue(w->pool, f);
+}
+
+/* The executor whose task this thread runs, or NULL. */
+static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
+{
+    const cfuti_frame *frame = cfuti_frame_at(cfuti_top());
+
+    if (frame) return frame->executor;
+    return cfuti_top() ? &t->worker->pool->base : NULL;     /* forked in a callback */
 }
 
 /*=========================================================================
@@ -3433,7 +3725,9 @@ static cfut_future *cfuti_next_own(cfuti_worker *w)
         if (f) return f;
     }
     f = cfuti_pop(w);
-    return f ? f : cfuti_range_next(w);
+    if (!f) return cfuti_range_next(w);
+    cfuti_dress_taken(w, f);        /* its forker is gone */
+    return f;
 }
 
 /* A look without locks, for the spinning searcher. */
@@ -3445,7 +3739,7 @@ static bool cfuti_looks_busy(cfuti_pool *p)
     for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
 
-        if (cfuti_load_relaxed(&w->top) != cfuti_load_relaxed(&w->lim) ||
+        if (cfuti_load_relaxed(&w->top) != cfuti_load_relaxed(&w->deque.lim) ||
             cfuti_range_steal(w, false))
             return true;
     }
@@ -3799,12 +4093,27 @@ static void cfuti_break_pool(cfuti_pool *p)
     cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
 }
 
+/* From now on forks on this thread go straight to w's deque; or not: NULL. They
+   need the light side of an asymmetric order, and are bare of what catches an
+   exception. */
+static void cfuti_inline_forks(cfuti_worker *w)
+{
+#if CFUTI_INLINE
+    cfuti_place_here()->deque = w && cfuti_asymmetric && !CFUTI_EXCEPTIONS ? &w->deque
+                                                                           : &cfuti_no_deque;
+#else
+    (void)w;
+#endif
+}
+
 static void cfuti_worker_loop(cfuti_worker *w)
 {
     cfuti_thread *t = cfuti_self();
     cfut_future *f;
 
+    cfuti_inline_forks(w);
     while ((f = cfuti_next(w)) != NULL) cfuti_execute(t, f);
+    cfuti_inline_forks(NULL);
 }
 
 /* The last thing that a worker does; p may be gone afterwards. */
@@ -3827,6 +4136,7 @@ static void cfuti_thread_body(void *arg)
     cfuti_thread *t = cfuti_self();
 
     t->worker = w;
+    t->place = cfuti_place_here();
     cfuti_workers_add(t);
     cfuti_thread_self(&w->thread);
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
@@ -3856,9 +4166,18 @@ typedef struct cfuti_orphan {
     int status;
 } cfuti_orphan;
 
+/* Its forker's thread ends: nobody will join it. */
+static uintptr_t cfuti_abandon_bare(cfut_future *f)
+{
+    f->status = CFUT_ABANDONED;
+    cfuti_store_release(&f->state, (uint32_t)CFUT_STATE_FINISHED);  /* release: status */
+    return (uintptr_t)f->next;
+}
+
 /* Reads up to CFUTI_NESTED of them out of dead frames, the innermost first. */
 static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
 {
+    cfuti_place *here = cfuti_place_here();
     size_t n = 0;
 
     for (; t->notice && n < CFUTI_NESTED; t->notice = t->notice->outer, n++) {
@@ -3866,9 +4185,16 @@ static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
         o[n].final = t->notice->final;
         o[n].status = t->notice->status;
     }
-    for (; t->frame && n < CFUTI_NESTED; t->frame = t->frame->outer, n++) {
-        o[n].future = t->frame->future;
-        o[n].final = 0;
+    while (here->top && n < CFUTI_NESTED) {
+        const cfuti_frame *frame = (const cfuti_frame *)here->top;
+
+        if (here->top & 1) {
+            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+            continue;
+        }
+        o[n].future = frame->future;
+        o[n++].final = 0;
+        here->top = frame->outer;
     }
     return n;
 }
@@ -3925,8 +4251,9 @@ static void cfuti_thread_abandoned(void *arg)
     cfuti_worker *w = (cfuti_worker *)arg;
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
-    bool started = t->frame || t->notice;   /* else in initializer or finalizer */
+    bool started = cfuti_is_working(t);     /* else in initializer or finalizer */
 
+    cfuti_inline_forks(NULL);
     cfuti_abandon_tasks(t);
     cfuti_workers_remove(t);
     t->worker = NULL;
@@ -3957,7 +4284,7 @@ static void cfuti_worker_before_done(cfuti_worker *w)
 
     /* relaxed: a hint; started only grows towards the maximum */
     if (CFUTI_LIKELY(cfuti_load_relaxed(&p->started) == p->max_workers)) return;
-    if (w->bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
+    if (w->deque.bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
     if (cfuti_pool_is_forked(p)) return;        /* the task has forked, and this is the child */
     cfuti_lock(&p->lock);
     if (!w->idle) p->idle++;
@@ -4162,6 +4489,19 @@ static cfuti_pool *cfuti_pool_memory(void)
     return p;
 }
 
+/* Indices begin where no address is, so that the slot of a bare future, which is
+   an index, cannot be taken for another's. */
+static void cfuti_deque_init(cfuti_worker *w, size_t size, uintptr_t *ring)
+{
+    w->top = w->deque.bot = w->deque.lim = SIZE_MAX / 2 + 1;
+    w->deque.room = w->top + size;
+    w->deque.ring = ring;
+    w->deque.mask = size - 1;
+#if CFUTI_INLINE
+    w->deque.hint = &w->pool->hint;
+#endif
+}
+
 /* One block: workers, then their rings. The inbox is apart. */
 static bool cfuti_pool_alloc_workers(cfuti_pool *p)
 {
@@ -4183,8 +4523,7 @@ static bool cfuti_pool_alloc_workers(cfuti_pool *p)
         cfuti_worker *w = &p->workers[i];
 
         w->pool = p;
-        w->mask = ring - 1;
-        w->ring = (uintptr_t *)(void *)(block + head) + i * ring;
+        cfuti_deque_init(w, ring, (uintptr_t *)(void *)(block + head) + i * ring);
         w->random = (uint32_t)i * 2654435769u + 1;
         w->chunk = 1;
     }
@@ -4445,25 +4784,26 @@ static cfuti_thread *cfuti_graph_runner(uintptr_t owner)
    "a -> b -> a" into the text of the task that self runs, and waits in. */
 static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
 {
-    cfuti_frame *frame = self->frame;
-    size_t n, size = sizeof frame->text;
+    uintptr_t top = self->place->top;
+    char *text;
+    size_t n, size = CFUTI_TEXT_SIZE;
     int steps = 0;
 
-    if (!frame) return;             /* in a callback */
-    n = (size_t)snprintf(frame->text, size, "%s", cfuti_task_name(frame->future));
+    if (!top) return;               /* in a callback */
+    text = cfuti_text_at(top, CFUT_DEADLOCK);
+    n = (size_t)snprintf(text, size, "%s", cfuti_task_name(cfuti_future_at(top)));
     while (n < size && steps++ < 8) {
         uintptr_t owner = cfuti_load_acquire(&f->owner);
         cfuti_thread *t = cfuti_graph_runner(owner);
 
-        n += (size_t)snprintf(frame->text + n, size - n, " -> %s%s", cfuti_task_name(f),
+        n += (size_t)snprintf(text + n, size - n, " -> %s%s", cfuti_task_name(f),
                               owner & 1 ? "" : " (queued)");
-        if (n < size && !(owner & 1) && t && t->frame)
-            n += (size_t)snprintf(frame->text + n, size - n, " -> %s",
-                                  cfuti_task_name(t->frame->future));
+        if (n < size && !(owner & 1) && t && t->place->top)
+            n += (size_t)snprintf(text + n, size - n, " -> %s",
+                                  cfuti_task_name(cfuti_future_at(t->place->top)));
         if (!t || t == self || !t->waiting) break;
         f = t->waiting;
     }
-    frame->code = CFUT_DEADLOCK;
 }
 
 /*=========================================================================
@@ -4600,6 +4940,7 @@ static int cfuti_graph_enter(cfuti_thread *t, cfuti_collector *c, cfut_future *f
     bool stuck, busy;
 
     cfuti_lock(&cfuti_graph_lock);
+    t->place = cfuti_place_here();
     stuck = cfuti_graph_stuck(t, f, &victim, &busy);
     if (stuck && !c->must) {
         cfuti_graph_text(t, f);
@@ -4754,7 +5095,7 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
     int taken = 0;
 
     if (t->worker && owner == (uintptr_t)t->worker->pool) return cfuti_claim_own(t->worker, f);
-    if (!owner || (owner & 3) || !t->frame || ex != t->frame->executor || !ex->ops->cancel)
+    if (!owner || (owner & 3) || ex != cfuti_executor_here(t) || !ex->ops->cancel)
         return 0;
     if (!hurry) s = cfuti_future_lock(f);
     else if (!cfuti_future_trylock(f, &s)) return -1;
@@ -4893,14 +5234,16 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
 static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
 {
     cfuti_thread *t = cfuti_self();
+    uint32_t s;
 
     if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
-    /* acquire: status, text and out */
-    if (cfuti_is_final(cfuti_load_acquire(&f->state))) {
+    s = cfuti_load_acquire(&f->state);      /* acquire: status, text and out */
+    if (cfuti_is_final(s)) {
         cfuti_prefetch_array(f);
         return f->status;
     }
-    if (CFUTI_LIKELY(t->worker && timeout == CFUT_FOREVER && cfuti_claim_newest(t->worker, f)))
+    if (CFUTI_LIKELY(t->worker && timeout == CFUT_FOREVER && !(s & CFUTI_BARE) &&
+                     cfuti_claim_newest(t->worker, f)))
         return cfuti_execute(t, f);
     return cfuti_result_slow(f, timeout, must);
 }
@@ -4939,7 +5282,7 @@ static bool cfuti_is_attached(const cfuti_collector *c, const cfut_future *f, ui
 /* Locks f for attaching: 0, or CFUTI_DONE, or a status; then it is not locked. */
 static int cfuti_attach_lock(cfut_future *f, uint32_t *s)
 {
-    *s = cfuti_load_acquire(&f->state);         /* acquire: as in cfuti_view */
+    *s = cfuti_state_of(f);
     if (cfuti_is_foreign(f, *s)) return CFUT_FORKED;
     if ((*s & CFUTI_COMPLETING) && cfuti_notice_of(f)) return CFUTI_DONE;  /* in its callback */
     *s = cfuti_future_lock(f);
@@ -5327,9 +5670,49 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
 
 /* A fork is a push; a join is a pop and a direct call, or a wait for the thief.
    As nobody else may wait for a forked future, a join that runs it publishes
-   nothing. owner 0: never pushed, runs at the join. */
+   nothing. owner 0: never pushed, runs at the join.
 
-CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out)
+   BARE FUTURES
+
+   Where forks are inlined and barriers are asymmetric, the calls of CFUT_TASK do
+   both in the caller, in some 40 instructions: cfuti_fork, cfuti_join_begin and
+   cfuti_join_end in the declarations. They find the thread's deque by cfuti_here.
+   For a thread that is no worker, and wherever else they must not (no membarrier,
+   ThreadSanitizer, C++ exceptions), that is one that is always full, so that the
+   calls below do it all.
+   What most forks never need is left out. Written at the fork: task, state
+   (PENDING with the flag BARE), slot (the index in the deque, not the address), and
+   next (the forking task, as in cfuti_place's top). Not written: in, out and owner,
+   which follow from the task and the deque. Nor is there a frame when the forker
+   runs it. The thread's top is the future then, and what a frame would hold is
+     outer      in next, since the fork: so a join does not read what the join
+                before has just stored, which took 2 ns each time
+     text       in u.text, under the flag TEXT, its code in status
+     executor   that of the next frame outwards
+     scope      none
+   cfuti_dress_as writes what is missing and takes the flag away. Callers:
+     a thief, a closing thread        under the deque's lock, when it takes f out
+     cfut_join, the worker's loop     having taken f out
+     the forker that does something else than to join, f's task that asks for its
+     future                           cfuti_dress, under the deque's lock
+
+   INVARIANT: a bare future stands in the deque of its forker's worker, at the
+   index slot, or runs on its forker's thread. Nobody reads its other fields.
+
+   WHAT WOULD BREAK IT, AND WHY IT CANNOT
+   1. The forker asks for a stolen one that the thief has not dressed yet: it is
+      bare, so the forker takes the deque's lock, and the thief has it until then.
+   2. A join takes something else for its own: the address in a slot for an index,
+      or what was submitted later. It goes on only if bot is slot + 1, and indices
+      begin where no address is.
+   3. fork(2): the child's deque is full, at indices that no fork knows, and what
+      is bare in the child stays so and counts as foreign.
+   4. A pool that is closed: such a fork is queued all the same. The forker runs, so
+      the pool is not over; and runs f at the join, if the closing thread has not
+      cancelled it. */
+
+CFUTDEF CFUTI_NOINLINE void cfut_fork(cfut_future *f, const cfut_task *task, const void *in,
+                                      void *out)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_worker *w = t->worker;
@@ -5340,7 +5723,7 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
     f->owner = 0;
     f->slot = CFUTI_UNQUEUED;
     f->state = cfuti_generation | CFUT_STATE_PENDING;
-    if (!w || !t->frame || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
+    if (!w || !cfuti_top() || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
     f->owner = (uintptr_t)w->pool;
     if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
     else cfuti_pushed(w);
@@ -5352,9 +5735,9 @@ static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
     cfuti_frame frame;
     uint32_t final = cfuti_generation | CFUT_STATE_FINISHED;
 
-    frame.executor = t->frame ? t->frame->executor : NULL;
+    frame.executor = cfuti_executor_here(t);
     cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
-    f->status = cfuti_call_in_frame(t, f, &frame);
+    f->status = cfuti_call_in_frame(f, &frame);
     if (CFUTI_UNLIKELY(f->status) && frame.code == f->status) {
         memcpy(f->u.text, frame.text, sizeof f->u.text);
         final |= CFUTI_TEXT;
@@ -5366,23 +5749,55 @@ static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
 /* f is not the newest of its forker's deque. */
 static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
 {
-    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: a thief changes it,
-                                                           never to 0 */
-    if (cfuti_is_foreign(f, cfuti_load_relaxed(&f->state))) return CFUT_FORKED;
+    uintptr_t owner;
+
+    if (cfuti_is_foreign(f, cfuti_state_of(f))) return CFUT_FORKED;
+    owner = cfuti_load_relaxed(&f->owner);  /* relaxed: a thief changes it, never to 0 */
     if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
                    cfuti_unqueue(t->worker->pool, f)))
         return cfuti_run_alone(t, f);
     return cfuti_result(f, CFUT_FOREVER, true);
 }
 
-CFUTDEF int cfut_join(cfut_future *f)
+CFUTDEF CFUTI_NOINLINE int cfut_join(cfut_future *f)
 {
     cfuti_thread *t = cfuti_self();
 
     if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
-    if (CFUTI_LIKELY(t->worker && cfuti_claim_newest(t->worker, f))) return cfuti_run_alone(t, f);
+    if (CFUTI_LIKELY(t->worker && cfuti_claim_newest(t->worker, f))) {
+        cfuti_dress_taken(t->worker, f);
+        return cfuti_run_alone(t, f);
+    }
     return cfuti_join_slow(t, f);
 }
+
+#if CFUTI_INLINE
+/* After a push: somebody may be idle. */
+CFUTDEF void cfuti_fork_offer(void)
+{
+    cfuti_offer(cfuti_self()->worker);
+}
+
+/* f was the newest, and bot has been lowered to it; but it is shared. Whether it
+   still was there. */
+CFUTDEF bool cfuti_join_shared(cfut_future *f)
+{
+    if (!cfuti_pop_shared(cfuti_self()->worker, f)) return false;
+    cfuti_place_here()->top = (uintptr_t)f | 1;
+    return true;
+}
+
+CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
+{
+    uint32_t keep = f->state & (CFUTI_GENERATION | CFUTI_TEXT);
+
+    if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
+    if (f->status != status) keep &= CFUTI_GENERATION;
+    f->status = status;
+    f->state = keep | CFUT_STATE_FINISHED;
+    return status;
+}
+#endif
 
 /*=========================================================================
     >>map   cfut_map
@@ -5479,7 +5894,9 @@ static int cfuti_piece_fn(const void *in, void *out)
     return CFUT_OK;
 }
 
-static const cfut_task cfuti_piece_task = { cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0 };
+static const cfut_task cfuti_piece_task = {
+    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0, 0, 0
+};
 
 static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size_t hi)
 {
@@ -5549,7 +5966,7 @@ static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
 static bool cfuti_hungry(const cfuti_worker *w)
 {
     /* relaxed: hints; a miss costs an item's time */
-    return cfuti_load_relaxed(&w->pool->hint) != 0 && w->bot == cfuti_load_relaxed(&w->top);
+    return cfuti_load_relaxed(&w->pool->hint) != 0 && w->deque.bot == cfuti_load_relaxed(&w->top);
 }
 
 /* Runs [lo, hi) on this thread. slow: whether to take items for slow at first;
@@ -5557,7 +5974,7 @@ static bool cfuti_hungry(const cfuti_worker *w)
 static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow)
 {
     cfuti_thread *t = cfuti_self();
-    cfuti_frame *frame = t->frame;
+    cfuti_frame *frame = (cfuti_frame *)cfuti_top();
     cfuti_worker *w = m->pool ? cfuti_worker_of(t, m->pool) : NULL;
     const cfuti_scope *outer = frame->scope;
     cfuti_range r = { m, lo, hi, NULL, t->range };
@@ -5613,7 +6030,9 @@ static int cfuti_share_fn(const void *in, void *out)
     }
 }
 
-static const cfut_task cfuti_share_task = { cfuti_share_fn, "map", sizeof(cfuti_piece *), 0 };
+static const cfut_task cfuti_share_task = {
+    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0, 0, 0
+};
 
 /* Waits for a piece; on the map's timeout stops all, and waits on. */
 static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
@@ -5715,6 +6134,22 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     if (!root.ran) cfuti_map_skip(m, 0, m->n, status);
 }
 
+/* In a task that runs bare: it needs a frame now. */
+static void cfuti_map_in_bare(cfuti_map_state *m)
+{
+    cfuti_place *here = cfuti_place_here();
+    cfuti_frame frame;
+
+    frame.future = cfuti_future_at(here->top);
+    frame.executor = &m->pool->base;
+    frame.outer = here->top;
+    frame.code = 0;
+    here->top = (uintptr_t)&frame;
+    cfuti_map_range(m, 0, m->n, true);
+    here->top = frame.outer;
+    if (frame.code) memcpy(cfuti_text_at(here->top, frame.code), frame.text, sizeof frame.text);
+}
+
 static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
     cfuti_thread *t = cfuti_self();
@@ -5730,7 +6165,9 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     if (m->grain == 0) m->grain = 1;
     if (!inside) {
         cfuti_map_pool(m, ex);
-    } else if (t->frame) {
+    } else if (cfuti_top() & 1) {
+        cfuti_map_in_bare(m);
+    } else if (cfuti_top()) {
         cfuti_map_range(m, 0, m->n, true);
     } else {                        /* in a callback: a frame of its own */
         cfuti_piece_init(root, m, 0, m->n);
@@ -5745,7 +6182,7 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
                      const cfut_map_desc *desc)
 {
     static cfut_map_desc defaults;     /* zero; not const, which C++ would want written out */
-    const cfuti_thread *t = cfuti_self();
+    const uintptr_t top = cfuti_top();
     cfuti_map_state m;
 
     if (!desc) desc = &defaults;
@@ -5762,10 +6199,8 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     m.n = m.first = n;
     m.grain = desc->chunksize < n ? desc->chunksize : n;
     m.status = desc->status;
-    if (t->frame) {
-        m.scope.task = t->frame->future;
-        m.scope.outer = t->frame->scope;
-    }
+    m.scope.task = cfuti_future_at(top);
+    if (top && !(top & 1)) m.scope.outer = ((const cfuti_frame *)top)->scope;
     m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
     cfuti_map_run(&m, ex, desc->caller_runs);
     return m.timed_out || cfuti_expired(m.scope.deadline) ? (int)CFUT_TIMEOUT : m.code;
@@ -6202,7 +6637,7 @@ CFUTDEF bool cfut_cancel(cfut_future *f)
     bool by_hand;
 
     if (!f) return false;
-    s = cfuti_load_acquire(&f->state);          /* acquire: as in cfuti_view */
+    s = cfuti_state_of(f);
     if (cfuti_is_foreign(f, s)) return false;
     s = cfuti_future_lock(f);
     if (cfuti_is_final(s)) return (s & CFUTI_STATE) != CFUT_STATE_FINISHED;
@@ -6348,15 +6783,15 @@ CFUTDEF void cfut_run(cfut_future *f)
 
 CFUTDEF int cfut_fail(int code, const char *fmt, ...)
 {
-    cfuti_frame *frame = cfuti_self()->frame;
     va_list args;
 
     if (code == 0) code = CFUT_FAILED;
-    if (frame && fmt) {
+    if (cfuti_top() && fmt) {
+        char *text = cfuti_text_at(cfuti_top(), code == CFUT_TIMEOUT ? ETIMEDOUT : code);
+
         va_start(args, fmt);
-        vsnprintf(frame->text, sizeof frame->text, fmt, args);
+        vsnprintf(text, CFUTI_TEXT_SIZE, fmt, args);
         va_end(args);
-        frame->code = code == CFUT_TIMEOUT ? ETIMEDOUT : code;
     }
     return code;
 }
@@ -6369,12 +6804,12 @@ static bool cfuti_asked_to_stop(const cfut_future *f)
 
 CFUTDEF bool cfut_stop_requested(void)
 {
-    const cfuti_frame *frame = cfuti_self()->frame;
+    const uintptr_t top = cfuti_top();
     const cfuti_scope *scope;
 
-    if (!frame) return false;
-    if (cfuti_asked_to_stop(frame->future)) return true;
-    for (scope = frame->scope; scope; scope = scope->outer)
+    if (cfuti_asked_to_stop(cfuti_future_at(top))) return true;
+    if (!top || (top & 1)) return false;
+    for (scope = ((const cfuti_frame *)top)->scope; scope; scope = scope->outer)
         if (cfuti_load_relaxed(&scope->stop) || cfuti_expired(scope->deadline) ||
             cfuti_asked_to_stop(scope->task))
             return true;
@@ -6383,16 +6818,15 @@ CFUTDEF bool cfut_stop_requested(void)
 
 CFUTDEF cfut_executor *cfut_current(void)
 {
-    const cfuti_frame *frame = cfuti_self()->frame;
-
-    return frame ? frame->executor : NULL;
+    return cfuti_executor_here(cfuti_self());
 }
 
 CFUTDEF cfut_future *cfut_current_future(void)
 {
-    const cfuti_frame *frame = cfuti_self()->frame;
+    cfut_future *f = cfuti_future_at(cfuti_top());
 
-    return frame ? frame->future : NULL;
+    if (f) cfuti_state_of(f);       /* who gets it may do all with it that others may */
+    return f;
 }
 
 CFUTDEF const char *cfut_worker_name(void)
