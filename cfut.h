@@ -5734,16 +5734,23 @@ static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
 {
     cfuti_frame frame;
     uint32_t final = cfuti_generation | CFUT_STATE_FINISHED;
+    int status;
 
     frame.executor = cfuti_executor_here(t);
     cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
-    f->status = cfuti_call_in_frame(f, &frame);
-    if (CFUTI_UNLIKELY(f->status) && frame.code == f->status) {
+    status = cfuti_call_in_frame(f, &frame);
+    if (CFUTI_UNLIKELY(f->state & CFUTI_SLOW)) {        /* its forker has added a callback */
+        cfuti_complete(f, CFUT_STATE_FINISHED, status,
+                       status && frame.code == status ? frame.text : NULL);
+        return status;
+    }
+    f->status = status;
+    if (CFUTI_UNLIKELY(status) && frame.code == status) {
         memcpy(f->u.text, frame.text, sizeof f->u.text);
         final |= CFUTI_TEXT;
     }
     f->state = final;
-    return f->status;
+    return status;
 }
 
 /* f is not the newest of its forker's deque. */
@@ -5753,6 +5760,10 @@ static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
 
     if (cfuti_is_foreign(f, cfuti_state_of(f))) return CFUT_FORKED;
     owner = cfuti_load_relaxed(&f->owner);  /* relaxed: a thief changes it, never to 0 */
+    if (!owner && (f->state & CFUTI_STATE) == CFUT_STATE_CANCELLED) {
+        cfut_start(f);              /* its forker has cancelled it, as if by hand */
+        return CFUT_CANCELLED;
+    }
     if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
                    cfuti_unqueue(t->worker->pool, f)))
         return cfuti_run_alone(t, f);

@@ -582,6 +582,48 @@ START_TEST(fork_that_its_forker_cancels_is_cancelled)
 }
 END_TEST
 
+/* Outside a worker, too. */
+START_TEST(fork_cancelled_before_it_ran_at_the_join_does_not_run)
+{
+    square_future f;
+
+    f.out = 0;
+    square_fork(&f, 3);
+    ck_assert(cfut_cancel(&f.base));
+    ck_assert_int_eq(square_join(&f), CFUT_CANCELLED);
+    ck_assert_int_eq(f.out, 0);
+    ck_assert_int_eq(cfut_future_state(&f.base), CFUT_STATE_CANCELLED_AND_NOTIFIED);
+}
+END_TEST
+
+static int adds_a_callback_to_its_fork(struct counter *const *told)
+{
+    fail_with_future f;
+
+    fail_with_fork(&f, 5);
+    cfut_on_done(&f.base, count_one, *told);
+    return fail_with_join(&f) == 5 && strcmp(cfut_error(&f.base), "failed with 5") == 0 ? CFUT_OK
+                                                                                        : EIO;
+}
+CFUT_ACTION(adds_a_callback_to_its_fork, struct counter *);
+
+START_TEST(callback_that_the_forker_adds_to_its_fork_runs_once)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    struct counter told;
+    adds_a_callback_to_its_fork_future f;
+
+    counter_init(&told);
+    for (int i = 0; i < 50; i++) {
+        adds_a_callback_to_its_fork_submit(i % 2 ? one : pool, &f, &told);
+        ck_assert_int_eq(adds_a_callback_to_its_fork_result(&f), CFUT_OK);
+        ck_assert_int_eq(counter_get(&told), i + 1);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
 static int waits_for_its_forks(const int *unused)
 {
     square_future f[4];
@@ -1521,6 +1563,8 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, fork_beside_an_idle_worker_runs_there);
     tcase_add_test(tc, fork_of_more_than_the_deque_holds_ends);
     tcase_add_test(tc, fork_that_its_forker_cancels_is_cancelled);
+    tcase_add_test(tc, fork_cancelled_before_it_ran_at_the_join_does_not_run);
+    tcase_add_test(tc, callback_that_the_forker_adds_to_its_fork_runs_once);
     tcase_add_test(tc, fork_that_its_forker_waits_for_otherwise_ends);
     tcase_add_test(tc, join_below_a_queued_task_leaves_that_queued);
     tcase_add_test(tc, forked_task_sees_itself_as_the_running_one);
