@@ -360,6 +360,10 @@ typedef int64_t cfut_ns;
    is turned into ETIMEDOUT, so that CFUT_TIMEOUT is always a wait's answer. */
 typedef int (*cfut_fn)(const void *in, void *out);
 
+/* Private: runs n items of a map, or up to the first that fails, counting in *at,
+   so that the compiler sees the loop. Returns how many, and the last's status. */
+typedef size_t (*cfuti_batch_fn)(const void *in, void *out, size_t n, size_t *at, int *status);
+
 /* One per task, static and constant; CFUT_TASK(fn, In, Out) makes fn_task. */
 typedef struct cfut_task {
     cfut_fn fn;
@@ -367,6 +371,7 @@ typedef struct cfut_task {
     size_t in_size, out_size;   /* bytes; used by map and stream */
     /* only by CFUT_TASK */
     size_t in_at, out_at;       /* where in and out are in a fn_future; 0: nowhere */
+    cfuti_batch_fn batch;       /* NULL: items are called one by one */
 } cfut_task;
 
 /* ---- structs ---- */
@@ -915,9 +920,10 @@ CFUTDEF void cfut_release(cfut_future *f);
     typedef struct fn_##_future { cfut_future base; In in; Out out; } fn_##_future; \
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { return fn_((In const *)cfut_in, (Out *)cfut_out); } \
+    CFUTI_BATCH(fn_, fn_((In const *)cfut_in + cfut_i, (Out *)cfut_out + cfut_i)) \
     CFUTI_UNUSED static const cfut_task fn_##_task = \
         { fn_##_thunk, #fn_, sizeof(In), sizeof(Out), \
-          offsetof(fn_##_future, in), offsetof(fn_##_future, out) }; \
+          offsetof(fn_##_future, in), offsetof(fn_##_future, out), fn_##_batch }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -945,8 +951,9 @@ CFUTDEF void cfut_release(cfut_future *f);
     typedef struct fn_##_future { cfut_future base; In in; } fn_##_future; \
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { (void)cfut_out; return fn_((In const *)cfut_in); } \
+    CFUTI_BATCH(fn_, ((void)cfut_out, fn_((In const *)cfut_in + cfut_i))) \
     CFUTI_UNUSED static const cfut_task fn_##_task = \
-        { fn_##_thunk, #fn_, sizeof(In), 0, offsetof(fn_##_future, in), 0 }; \
+        { fn_##_thunk, #fn_, sizeof(In), 0, offsetof(fn_##_future, in), 0, fn_##_batch }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -968,6 +975,23 @@ CFUTDEF void cfut_release(cfut_future *f);
     CFUTI_FORK(fn_, In, NULL) \
     CFUTI_JOIN(fn_, fn_(&cfut_f->in)) \
     CFUTI_COMMON(fn_)
+
+/* Private: the batch of a map. */
+#define CFUTI_BATCH(fn_, call_) \
+    CFUTI_UNUSED static size_t fn_##_batch(const void *cfut_in, void *cfut_out, size_t cfut_n, \
+                                           size_t *cfut_at, int *cfut_status) \
+    { \
+        const size_t cfut_from = *cfut_at; \
+        size_t cfut_i = 0; \
+        int cfut_s = CFUT_OK; \
+        while (cfut_i < cfut_n && cfut_s == CFUT_OK) { \
+            *cfut_at = cfut_from + cfut_i + 1; \
+            cfut_s = call_; \
+            cfut_i++; \
+        } \
+        *cfut_status = cfut_s; \
+        return cfut_i; \
+    }
 
 /* Private: inlined where possible. A join in C++ is a call, as an exception of
    the task is then handled as if the task had been stolen. */
@@ -5819,9 +5843,10 @@ CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
    empty and somebody is idle it forks the upper half, and so on. So a range is
    split only as often as somebody wants a part, and the dear items are found
    wherever they are. But what a worker has not forked nobody can take while it
-   is in an item. Hence it begins by forking down to a single item, and goes on
-   so while items take long; the price of a fork is then nothing. Once items
-   prove to be short, it only looks whether somebody is hungry.
+   is in an item. Hence it begins by forking down to a few items, and goes on
+   so, down to one, while items take long; the price of a fork is then nothing. As
+   far as items prove to be short, many run between two looks whether somebody is
+   hungry, in a loop that the compiler has made with the task's function in it.
    From outside, the whole range is one task of the pool.
    For other executors, and when a caller from outside takes part: some tasks
    that take chunks from a common counter. */
@@ -5845,7 +5870,7 @@ typedef struct cfuti_piece {
     cfuti_map_state *map;
     size_t lo, hi;
     cfuti_thread *forker;
-    bool slow;                      /* what the forker knows of items; only for it */
+    size_t pace;                    /* what the forker knows of items; only for it */
     bool ran;                       /* else it was cancelled or refused */
     cfut_future f;
 } cfuti_piece;
@@ -5853,14 +5878,22 @@ typedef struct cfuti_piece {
 /* A range that runs on this thread, on the stack of cfuti_map_range. */
 typedef struct cfuti_range {
     cfuti_map_state *map;
-    size_t at, hi;                  /* at is the item that runs */
+    size_t at, hi;                  /* at is behind the item that runs */
+    size_t batch;                   /* where the batch that runs began; else SIZE_MAX */
     cfuti_piece *upper;             /* forked and not yet joined */
     struct cfuti_range *outer;
 } cfuti_range;
 
+/* The pace of a range is how many items run between two looks around. It grows
+   while that many take less than CFUTI_QUICK_NS, and shrinks when they take more
+   than CFUTI_SLOW_NS. */
 enum {
-    CFUTI_SLOW_NS = 2000,           /* an item that takes this long is worth a fork */
-    CFUTI_BATCH = 16                /* of shorter ones so many run between two looks around */
+    CFUTI_UNKNOWN = 0,              /* pace: run one item, to know */
+    CFUTI_DEAR = 1,                 /* pace: an item is worth a fork */
+    CFUTI_BRISK = 16,               /* pace, to begin with, when the first item was short */
+    CFUTI_PACE_MAX = 1024,
+    CFUTI_QUICK_NS = 500,
+    CFUTI_SLOW_NS = 2000
 };
 
 static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
@@ -5892,21 +5925,21 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
     return true;
 }
 
-static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow);
+static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace);
 
 static int cfuti_piece_fn(const void *in, void *out)
 {
     cfuti_piece *p = *(cfuti_piece *const *)in;
-    bool slow = p->forker != cfuti_self() || p->slow;
+    size_t pace = p->forker == cfuti_self() ? p->pace : (size_t)CFUTI_UNKNOWN;
 
     (void)out;
     p->ran = true;
-    cfuti_map_range(p->map, p->lo, p->hi, slow);
+    cfuti_map_range(p->map, p->lo, p->hi, pace);
     return CFUT_OK;
 }
 
 static const cfut_task cfuti_piece_task = {
-    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0, 0, 0
+    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0, 0, 0, NULL
 };
 
 static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size_t hi)
@@ -5915,12 +5948,12 @@ static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size
     p->lo = lo;
     p->hi = hi;
     p->forker = NULL;
-    p->slow = true;
+    p->pace = CFUTI_UNKNOWN;
     p->ran = false;
 }
 
 /* Forks the upper half of r, at a multiple of the grain, and runs the lower. */
-static bool cfuti_map_split(cfuti_range *r, bool slow)
+static size_t cfuti_map_split(cfuti_range *r, size_t pace)
 {
     cfuti_map_state *m = r->map;
     size_t chunks = (r->hi - r->at - 1) / m->grain + 1, lo = r->at;
@@ -5932,15 +5965,16 @@ static bool cfuti_map_split(cfuti_range *r, bool slow)
     cfut_fork(&upper.f, &cfuti_piece_task, &p, NULL);
     r->upper = p;
     r->at = r->hi = upper.lo;
-    upper.slow = slow = cfuti_map_range(m, lo, upper.lo, slow);
+    upper.pace = pace = cfuti_map_range(m, lo, upper.lo, pace);
     status = cfut_join(&upper.f);
     r->upper = NULL;
     if (!upper.ran) cfuti_map_skip(m, upper.lo, upper.hi, status);
-    return slow;
+    return pace;
 }
 
-/* Runs the items up to end, or until the map is stopped, in the frame of r's task. */
-static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
+/* Runs the items up to end, or until the map is stopped, in the frame of r's task:
+   one by one. */
+static void cfuti_map_singly(cfuti_range *r, size_t end, cfuti_frame *frame)
 {
     cfuti_map_state *m = r->map;
     const cfut_task task = *m->task;
@@ -5961,16 +5995,47 @@ static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
     }
 }
 
-/* Runs one chunk of r, or several if items are short: what goes on around costs
-   as much as a tiny item. Whole ones, as r may be split behind them. */
-static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
+/* The same, if no look at the clock is due between them: by the task's own loop. */
+static void cfuti_map_batch(cfuti_range *r, size_t end)
 {
-    size_t grain = r->map->grain;
-    size_t n = slow || grain > CFUTI_BATCH ? grain : CFUTI_BATCH / grain * grain;
-    cfut_ns began = slow ? cfuti_now() : 0;
+    cfuti_map_state *m = r->map;
+    const cfut_task *task = m->task;
 
-    cfuti_map_items(r, r->hi - r->at > n ? r->at + n : r->hi, frame);
-    return slow && cfuti_now() - began >= CFUTI_SLOW_NS;
+    while (r->at < end && !cfuti_load_relaxed(&m->scope.stop)) {    /* relaxed: as above */
+        size_t first = r->at, i = first, last;
+        int status;
+
+        r->batch = first;
+        last = first - 1 + task->batch(m->in ? m->in + first * task->in_size : NULL,
+                                       m->out ? m->out + first * task->out_size : NULL,
+                                       end - first, &r->at, &status);
+        r->batch = SIZE_MAX;
+        for (; m->status && i < last; i++) m->status[i] = CFUT_OK;
+        if (CFUTI_UNLIKELY(status || m->status))
+            cfuti_map_note(m, last, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
+    }
+}
+
+/* Runs some of r at its pace; returns the next one. Whole chunks, as r may be split
+   behind them. *now: of the last look at the clock, or 0. */
+static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cfut_ns *now)
+{
+    cfuti_map_state *m = r->map;
+    size_t n = pace > m->grain ? pace / m->grain * m->grain : m->grain;
+    cfut_ns began = *now ? *now : cfuti_now(), took;
+    size_t end;
+
+    if (n > r->hi - r->at) n = r->hi - r->at;
+    end = r->at + n;
+    if (CFUTI_EXCEPTIONS || !m->task->batch || m->scope.deadline != CFUT_FOREVER)
+        cfuti_map_singly(r, end, frame);
+    else
+        cfuti_map_batch(r, end);
+    *now = cfuti_now();
+    took = *now - began;
+    if (pace <= CFUTI_DEAR) return took >= CFUTI_SLOW_NS ? CFUTI_DEAR : CFUTI_BRISK;
+    if (took >= CFUTI_SLOW_NS) return pace / 4 + 1;
+    return took < CFUTI_QUICK_NS && pace < CFUTI_PACE_MAX ? pace * 2 : pace;
 }
 
 /* Whether somebody is idle and this worker has nothing else to give. */
@@ -5980,28 +6045,42 @@ static bool cfuti_hungry(const cfuti_worker *w)
     return cfuti_load_relaxed(&w->pool->hint) != 0 && w->deque.bot == cfuti_load_relaxed(&w->top);
 }
 
-/* Runs [lo, hi) on this thread. slow: whether to take items for slow at first;
-   returns whether they were. */
-static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow)
+/* Whether to fork the upper half of r, which w runs. Of items not known yet there is
+   one in the way of so many: they wait for it at most once. */
+static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t pace)
+{
+    const cfuti_map_state *m = r->map;
+    size_t left = r->hi - r->at;
+
+    if (left <= m->grain) return false;
+    if (pace == CFUTI_UNKNOWN) return left > m->n / (64 * m->pool->max_workers);
+    return pace == CFUTI_DEAR || cfuti_hungry(w);
+}
+
+/* Runs [lo, hi) on this thread, at first at that pace; returns the last. */
+static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_frame *frame = (cfuti_frame *)cfuti_top();
-    cfuti_worker *w = m->pool ? cfuti_worker_of(t, m->pool) : NULL;
+    cfuti_worker *w = m->pool && m->pool->max_workers > 1 ? cfuti_worker_of(t, m->pool) : NULL;
     const cfuti_scope *outer = frame->scope;
-    cfuti_range r = { m, lo, hi, NULL, t->range };
+    cfuti_range r = { m, lo, hi, SIZE_MAX, NULL, t->range };
+    cfut_ns now = 0;
 
     t->range = &r;
     frame->scope = &m->scope;
     while (r.at < r.hi && !cfuti_map_stopped(m)) {
-        if (w && r.hi - r.at > m->grain && (slow || cfuti_hungry(w)))
-            slow = cfuti_map_split(&r, slow);
-        else
-            slow = cfuti_map_chunk(&r, frame, slow);
+        if (w && cfuti_map_splits(&r, w, pace)) {
+            pace = cfuti_map_split(&r, pace);
+            now = 0;
+        } else {
+            pace = cfuti_map_step(&r, frame, pace, &now);
+        }
     }
     cfuti_map_skip(m, r.at, r.hi, CFUT_CANCELLED);
     frame->scope = outer;
     t->range = r.outer;
-    return slow;
+    return pace;
 }
 
 /* An item has ended its thread: the rest of its range ends with it, and what was
@@ -6014,6 +6093,8 @@ static void cfuti_abandon_ranges(cfuti_thread *t)
         uintptr_t owner;
 
         t->range = r->outer;
+        for (size_t i = r->batch; r->map->status && i < r->at - 1; i++)
+            r->map->status[i] = CFUT_OK;        /* what came before it in its batch */
         if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
         if (!p) continue;
         owner = cfuti_load_relaxed(&p->f.owner);        /* relaxed: a thief's, or our own */
@@ -6029,6 +6110,7 @@ static int cfuti_share_fn(const void *in, void *out)
 {
     cfuti_piece *p = *(cfuti_piece *const *)in;
     cfuti_map_state *m = p->map;
+    size_t pace = CFUTI_BRISK;
 
     (void)out;
     p->ran = true;
@@ -6037,12 +6119,12 @@ static int cfuti_share_fn(const void *in, void *out)
         size_t lo = cfuti_add_relaxed(&m->next, m->grain);
 
         if (lo >= m->n) return CFUT_OK;
-        cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, false);
+        pace = cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, pace);
     }
 }
 
 static const cfut_task cfuti_share_task = {
-    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0, 0, 0
+    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0, 0, 0, NULL
 };
 
 /* Waits for a piece; on the map's timeout stops all, and waits on. */
@@ -6156,7 +6238,7 @@ static void cfuti_map_in_bare(cfuti_map_state *m)
     frame.outer = here->top;
     frame.code = 0;
     here->top = (uintptr_t)&frame;
-    cfuti_map_range(m, 0, m->n, true);
+    cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
     here->top = frame.outer;
     if (frame.code) memcpy(cfuti_text_at(here->top, frame.code), frame.text, sizeof frame.text);
 }
@@ -6179,7 +6261,7 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     } else if (cfuti_top() & 1) {
         cfuti_map_in_bare(m);
     } else if (cfuti_top()) {
-        cfuti_map_range(m, 0, m->n, true);
+        cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
     } else {                        /* in a callback: a frame of its own */
         cfuti_piece_init(root, m, 0, m->n);
         piece.f.task = &cfuti_piece_task;

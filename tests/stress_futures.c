@@ -128,7 +128,8 @@ static int twig(const struct twig *in, int *nodes)
         expect(cfut_current_future() == in->self, "a fork has the wrong future", in->height, n);
     *nodes = 1;
     for (int i = 0; i < n; i++)
-        twig_fork(&f[i], (struct twig){ in->phase, next_random(&seed), in->height - 1, &f[i].base });
+        twig_fork(&f[i], (struct twig){ in->phase, next_random(&seed), in->height - 1,
+                                        &f[i].base });
     if (submits)
         twig_submit(in->phase->pool, &submitted,
                     (struct twig){ in->phase, seed, 0, &submitted.base });
