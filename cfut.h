@@ -295,7 +295,10 @@ WHAT A CALL COSTS
   cancel                    2                          none             none
   wait, as_completed        2 a future, 2 to be told   1                none, or 1 for
                                                                         a 2nd waiter
-  In brackets: without membarrier, that is, off Linux and Windows. There, to wait
+  In brackets: without membarrier, that is, off Linux and Windows. Where it is, on
+  64-bit Linux, fn_fork and fn_join are inlined, and fn_join calls fn directly when
+  nobody has taken the task: some 40 instructions in all. (In C++ fn_join is not.)
+  There, to wait
   for what another worker's task has submitted takes one membarrier, to cancel it
   two.
   A submit wakes a worker only if one sleeps and none is looking for work.
@@ -314,7 +317,8 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      each other, but each deals with its own
                                      executors and futures only
   CFUTDEF               every file   prefix of all public declarations
-                                     (default extern), for dllexport
+                                     (default extern), for dllexport; with one
+                                     of your own fork and join are not inlined
   CFUT_MALLOC(n)        impl         malloc and free; define both or none
   CFUT_FREE(p)          impl
   CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
@@ -407,6 +411,14 @@ HISTORY
 #define CFUTI_PRINTF(f, a)
 #endif
 
+/* Whether a fork and a join are inlined. They need a variable of each thread
+   that all files see; a CFUTDEF of the user's own may not fit one. */
+#if defined(__linux__) && defined(__LP64__) && defined(__GNUC__) && !defined(CFUTDEF)
+#define CFUTI_INLINE 1
+#else
+#define CFUTI_INLINE 0
+#endif
+
 #ifndef CFUTDEF
 #ifdef CFUT_STATIC
 #define CFUTDEF CFUTI_UNUSED static
@@ -474,11 +486,18 @@ typedef int64_t cfut_ns;
    is turned into ETIMEDOUT, so that CFUT_TIMEOUT is always a wait's answer. */
 typedef int (*cfut_fn)(const void *in, void *out);
 
+/* Private: runs n items of a map, or up to the first that fails, counting in *at,
+   so that the compiler sees the loop. Returns how many, and the last's status. */
+typedef size_t (*cfuti_batch_fn)(const void *in, void *out, size_t n, size_t *at, int *status);
+
 /* One per task, static and constant; CFUT_TASK(fn, In, Out) makes fn_task. */
 typedef struct cfut_task {
     cfut_fn fn;
     const char *name;           /* for error texts; NULL: "?" */
     size_t in_size, out_size;   /* bytes; used by map and stream */
+    /* only by CFUT_TASK */
+    size_t in_at, out_at;       /* where in and out are in a fn_future; 0: nowhere */
+    cfuti_batch_fn batch;       /* NULL: items are called one by one */
 } cfut_task;
 
 /* ---- structs ---- */
@@ -996,6 +1015,101 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
    CFUT_FORKED in a forked child; NULL: CFUT_INVALID. */
 CFUTDEF int cfut_join(cfut_future *f);
 
+#if CFUTI_INLINE
+
+/* Private: what the inlined fork and join of CFUT_TASK touch. How they do is told
+   in >>fork-join. */
+
+#define CFUTI_BARE 0x8000u              /* in a state: some fields are not written yet */
+
+typedef struct cfuti_deque {        /* of one worker */
+    size_t bot;                     /* written by the owner; see >>queue */
+    size_t lim;
+    size_t room;
+    uintptr_t *ring;
+    size_t mask;
+    const uint32_t *hint;           /* the pool's */
+} cfuti_deque;
+
+typedef struct cfuti_place {        /* one of each thread */
+    uintptr_t top;                  /* the innermost task; see >>thread */
+    cfuti_deque *deque;
+} cfuti_place;
+
+/* In a shared library no call, where its static block is known to have room. */
+#if defined(__GLIBC__) && defined(__PIC__) && !defined(__PIE__)
+#define CFUTI_THREAD __thread __attribute__((tls_model("initial-exec")))
+#else
+#define CFUTI_THREAD __thread
+#endif
+
+#ifdef CFUT_STATIC
+CFUTI_UNUSED static cfuti_deque cfuti_no_deque;
+CFUTI_UNUSED static CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
+#else
+extern CFUTI_THREAD cfuti_place cfuti_here;
+#endif
+
+#ifndef CFUTI_ATOMICS               /* see >>atomics */
+#define cfuti_load_relaxed(p)        __atomic_load_n(p, __ATOMIC_RELAXED)
+#define cfuti_store_relaxed(p, v)    __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define cfuti_store_release(p, v)    __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#endif
+
+/* Not inlined where the implementation is in sight: they would cost the caller
+   registers. */
+#define CFUTI_COLD __attribute__((noinline, cold))
+CFUTI_COLD CFUTDEF void cfuti_fork_offer(void);
+CFUTI_COLD CFUTDEF bool cfuti_join_shared(cfut_future *f);
+CFUTI_COLD CFUTDEF int cfuti_join_failed(cfut_future *f, int status);
+
+/* false: not forked, cfut_fork may. */
+CFUTI_UNUSED static inline bool cfuti_fork(cfut_future *f, const cfut_task *task)
+{
+    cfuti_deque *d = cfuti_here.deque;
+    size_t b = d->bot;
+
+    if (__builtin_expect(b == d->room, 0)) return false;
+    f->task = task;
+    f->state = CFUTI_BARE | CFUT_STATE_PENDING;
+    f->next = (cfut_future *)cfuti_here.top;
+    f->slot = b;
+    cfuti_store_relaxed(&d->ring[b & d->mask], (uintptr_t)f);   /* relaxed: bot carries it */
+    cfuti_store_release(&d->bot, b + 1);    /* release: f; to thieves. P1 */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect(cfuti_load_relaxed(d->hint) != 0, 0)) cfuti_fork_offer();  /* P2 */
+    return true;
+}
+
+/* true: f is the caller's to call, and then to end. */
+CFUTI_UNUSED static inline bool cfuti_join_begin(cfut_future *f)
+{
+    cfuti_deque *d = cfuti_here.deque;
+    size_t b;
+
+    if (!f) return false;
+    b = f->slot;
+    if (__builtin_expect(d->bot != b + 1, 0)) return false;
+    cfuti_store_release(&d->bot, b);                                    /* O1 */
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect((ptrdiff_t)(b - cfuti_load_relaxed(&d->lim)) < 0, 0))  /* O2 */
+        return cfuti_join_shared(f);
+    cfuti_here.top = (uintptr_t)f | 1;
+    return true;
+}
+
+CFUTI_UNUSED static inline int cfuti_join_end(cfut_future *f, int status)
+{
+    cfuti_here.top = (uintptr_t)f->next;
+    if (__builtin_expect(status != CFUT_OK, 0)) return cfuti_join_failed(f, status);
+    f->status = CFUT_OK;
+    f->state = CFUT_STATE_FINISHED;
+    return CFUT_OK;
+}
+#else
+#define CFUTI_BARE 0u
+#endif
+
 /* ---- futures on the heap ---- */
 
 /* For CFUT_TASK: allocates size bytes, copies in_size bytes to in_at, submits
@@ -1036,8 +1150,10 @@ CFUTDEF void cfut_release(cfut_future *f);
     typedef struct fn_##_future { cfut_future base; In in; Out out; } fn_##_future; \
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { return fn_((In const *)cfut_in, (Out *)cfut_out); } \
+    CFUTI_BATCH(fn_, fn_((In const *)cfut_in + cfut_i, (Out *)cfut_out + cfut_i)) \
     CFUTI_UNUSED static const cfut_task fn_##_task = \
-        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out) }; \
+        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out), \
+          offsetof(fn_##_future, in), offsetof(fn_##_future, out), fn_##_batch }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -1065,15 +1181,17 @@ CFUTDEF void cfut_release(cfut_future *f);
         return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
             sizeof(fn_##_future), offsetof(fn_##_future, in), offsetof(fn_##_future, out)); \
     } \
-    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
-    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, &cfut_f->out); } \
+    CFUTI_FORK(fn_, In, &cfut_f->out) \
+    CFUTI_JOIN(fn_, fn_(&cfut_f->in, &cfut_f->out)) \
     CFUTI_COMMON(fn_)
 
 #define CFUT_ACTION(fn_, In) \
     typedef struct fn_##_future { cfut_future base; In in; } fn_##_future; \
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { (void)cfut_out; return fn_((In const *)cfut_in); } \
-    CFUTI_UNUSED static const cfut_task fn_##_task = { fn_##_thunk, #fn_, sizeof(In), 0 }; \
+    CFUTI_BATCH(fn_, ((void)cfut_out, fn_((In const *)cfut_in + cfut_i))) \
+    CFUTI_UNUSED static const cfut_task fn_##_task = \
+        { fn_##_thunk, #fn_, sizeof(In), 0, offsetof(fn_##_future, in), 0, fn_##_batch }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -1100,9 +1218,54 @@ CFUTDEF void cfut_release(cfut_future *f);
         return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
             sizeof(fn_##_future), offsetof(fn_##_future, in), 0); \
     } \
-    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
-    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, NULL); } \
+    CFUTI_FORK(fn_, In, NULL) \
+    CFUTI_JOIN(fn_, fn_(&cfut_f->in)) \
     CFUTI_COMMON(fn_)
+
+/* Private: the batch of a map. */
+#define CFUTI_BATCH(fn_, call_) \
+    CFUTI_UNUSED static size_t fn_##_batch(const void *cfut_in, void *cfut_out, size_t cfut_n, \
+                                           size_t *cfut_at, int *cfut_status) \
+    { \
+        const size_t cfut_from = *cfut_at; \
+        size_t cfut_i = 0; \
+        int cfut_s = CFUT_OK; \
+        while (cfut_i < cfut_n && cfut_s == CFUT_OK) { \
+            *cfut_at = cfut_from + cfut_i + 1; \
+            cfut_s = call_; \
+            cfut_i++; \
+        } \
+        *cfut_status = cfut_s; \
+        return cfut_i; \
+    }
+
+/* Private: inlined where possible. A join in C++ is a call, as an exception of
+   the task is then handled as if the task had been stolen. */
+#if CFUTI_INLINE
+#define CFUTI_FORK(fn_, In, out_) \
+    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
+    { \
+        cfut_f->in = cfut_in; \
+        if (!cfuti_fork(&cfut_f->base, &fn_##_task)) \
+            cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, out_); \
+    }
+#else
+#define CFUTI_FORK(fn_, In, out_) \
+    CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
+    { cfut_f->in = cfut_in; cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, out_); }
+#endif
+#if CFUTI_INLINE && !defined(__cplusplus)
+#define CFUTI_JOIN(fn_, call_) \
+    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
+    { \
+        if (!cfuti_join_begin(&cfut_f->base)) return cfut_join(&cfut_f->base); \
+        return cfuti_join_end(&cfut_f->base, call_); \
+    }
+#else
+#define CFUTI_JOIN(fn_, call_) \
+    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
+    { return cfut_join(&cfut_f->base); }
+#endif
 
 /* Private: what both have; its last line takes the semicolon. */
 #define CFUTI_COMMON(fn_) \
@@ -1114,8 +1277,6 @@ CFUTDEF void cfut_release(cfut_future *f);
     { return (fn_##_future *)(void *)cfut_f; } \
     CFUTI_UNUSED static inline void fn_##_release(fn_##_future *cfut_f) \
     { cfut_release(cfut_f ? &cfut_f->base : NULL); } \
-    CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
-    { return cfut_join(&cfut_f->base); } \
     struct cfuti_takes_the_semicolon
 
 #ifdef __cplusplus
@@ -1303,11 +1464,13 @@ extern "C" {
    store-then-load pair. There is no stand-alone fence: ThreadSanitizer does
    not model them. */
 #ifndef CFUTI_ATOMICS
+#if !CFUTI_INLINE                   /* else they stand in the declarations already */
 #define cfuti_load_relaxed(p)        __atomic_load_n(p, __ATOMIC_RELAXED)
-#define cfuti_load_acquire(p)        __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define cfuti_load_seq_cst(p)        __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define cfuti_store_relaxed(p, v)    __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define cfuti_store_release(p, v)    __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#endif
+#define cfuti_load_acquire(p)        __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define cfuti_load_seq_cst(p)        __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define cfuti_exchange_acquire(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQUIRE)
 #define cfuti_exchange_seq_cst(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define cfuti_add_relaxed(p, v)      __atomic_fetch_add(p, v, __ATOMIC_RELAXED)
@@ -2068,10 +2231,10 @@ extern char **environ;
 #define CFUTI_ENV "CFUT_PROCESS_HELPER"     /* set for the program executed again */
 
 /* Where a function is: the file that it was mapped from, and its offset there. */
-typedef struct cfuti_place {
+typedef struct cfuti_site {
     uint64_t device, inode, at;
     char path[232];
-} cfuti_place;
+} cfuti_site;
 
 static char *cfuti_program;         /* what to execute; NULL: cfut_process_main was not called */
 static char **cfuti_argv;
@@ -2601,7 +2764,7 @@ static void cfuti_sys_end_with_parent(pid_t parent)
 typedef struct cfuti_mapping {
     uintptr_t start, end;
     uint64_t offset;
-    cfuti_place place;
+    cfuti_site place;
     bool code;
 } cfuti_mapping;
 
@@ -2666,13 +2829,13 @@ static bool cfuti_sys_mapping_has(const cfuti_mapping *m, void *arg)
 
 static bool cfuti_sys_mapping_is(const cfuti_mapping *m, void *arg)
 {
-    const cfuti_place *p = (const cfuti_place *)arg;
+    const cfuti_site *p = (const cfuti_site *)arg;
 
     return m->code && m->place.device == p->device && m->place.inode == p->inode &&
            m->offset <= p->at && p->at - m->offset < m->end - m->start;
 }
 
-static bool cfuti_sys_place(uintptr_t code, cfuti_place *place)
+static bool cfuti_sys_place(uintptr_t code, cfuti_site *place)
 {
     cfuti_mapping m;
 
@@ -2685,9 +2848,9 @@ static bool cfuti_sys_place(uintptr_t code, cfuti_place *place)
 /* A library that was loaded after the start is loaded here, too. */
 extern void *cfuti_sys_dlopen(const char *path, int mode) __asm__("dlopen") __attribute__((weak));
 
-static uintptr_t cfuti_sys_code(const cfuti_place *place)
+static uintptr_t cfuti_sys_code(const cfuti_site *place)
 {
-    cfuti_place wanted = *place;    /* copied, then looked at */
+    cfuti_site wanted = *place;    /* copied, then looked at */
     cfuti_mapping m;
 
     wanted.path[sizeof wanted.path - 1] = 0;
@@ -2702,14 +2865,14 @@ static uintptr_t cfuti_sys_code(const cfuti_place *place)
 /* Elsewhere all tasks must be in the same file as the library itself. */
 static void cfuti_sys_anchor(void) { }
 
-static bool cfuti_sys_place(uintptr_t code, cfuti_place *place)
+static bool cfuti_sys_place(uintptr_t code, cfuti_site *place)
 {
     memset(place, 0, sizeof *place);
     place->at = code - (uintptr_t)cfuti_sys_anchor;
     return true;
 }
 
-static uintptr_t cfuti_sys_code(const cfuti_place *place)
+static uintptr_t cfuti_sys_code(const cfuti_site *place)
 {
     return (uintptr_t)cfuti_sys_anchor + (uintptr_t)place->at;
 }
@@ -2826,7 +2989,7 @@ typedef struct cfuti_scope {
 typedef struct cfuti_frame {
     cfut_future *future;
     cfut_executor *executor;
-    struct cfuti_frame *outer;      /* the task that waits for this one here */
+    uintptr_t outer;                /* the task that waits for this one here */
     const cfuti_scope *scope;       /* of the map that it is in, or NULL */
     int code;                       /* of text; 0: no text */
     char text[56];
@@ -2847,8 +3010,28 @@ typedef struct cfuti_failing {
     struct cfuti_failing *outer;
 } cfuti_failing;
 
+#if !CFUTI_INLINE
+typedef struct cfuti_deque {        /* of one worker */
+    size_t bot;                     /* written by the owner; see >>queue */
+    size_t lim;
+    size_t room;
+    uintptr_t *ring;
+    size_t mask;
+} cfuti_deque;
+
+typedef struct cfuti_place { uintptr_t top; } cfuti_place;
+static CFUTI_TLS cfuti_place cfuti_here;
+#elif !defined(CFUT_STATIC)
+static cfuti_deque cfuti_no_deque;  /* always full */
+CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
+#endif
+
+#ifndef cfuti_place_here
+#define cfuti_place_here() (&cfuti_here)
+#endif
+
 typedef struct cfuti_thread {
-    cfuti_frame *frame;             /* innermost task */
+    cfuti_place *place;             /* set before others look */
     cfuti_notice *notice;           /* innermost completion with callbacks */
     cfuti_collector *collector;     /* innermost wait that runs tasks here */
     struct cfuti_range *range;      /* innermost range of a map */
@@ -2875,10 +3058,31 @@ typedef struct cfuti_thread {
 
 static CFUTI_TLS cfuti_thread cfuti_thread_record;
 
+/* A place's top is the innermost task of the thread: its frame, or its future | 1
+   if that runs bare (see >>fork-join), which has none; its outer task is in the
+   future's next then. 0: no task. */
+static uintptr_t cfuti_top(void)
+{
+    return cfuti_place_here()->top;
+}
+
+static cfut_future *cfuti_future_at(uintptr_t top)
+{
+    if (top & 1) return (cfut_future *)(top - 1);
+    return top ? ((const cfuti_frame *)top)->future : NULL;
+}
+
+/* The innermost task that has one. */
+static cfuti_frame *cfuti_frame_at(uintptr_t top)
+{
+    while (top & 1) top = (uintptr_t)((const cfut_future *)(top - 1))->next;
+    return (cfuti_frame *)top;
+}
+
 /* Inside a task or a callback: who waits here holds others up. */
 static bool cfuti_is_working(const cfuti_thread *t)
 {
-    return t->frame || t->notice;
+    return cfuti_top() || t->notice;
 }
 
 #ifndef cfuti_self
@@ -3013,7 +3217,7 @@ enum {
     CFUTI_TEXT = 1 << 11,           /* final: u.text is set */
     CFUTI_RELEASED = 1 << 12,       /* whoever completes it frees it */
     CFUTI_ACKNOWLEDGED = 1 << 13,   /* by hand: cfut_start came while a cancel ran callbacks */
-    CFUTI_PARCEL = 1 << 15,         /* part of a cfuti_parcel */
+    CFUTI_PARCEL = 1 << 16,         /* part of a cfuti_parcel */
     CFUTI_LIGHT = 1 << 14,          /* never locked yet, and a worker may finish it lightly */
     CFUTI_SLOW = CFUTI_LOCK | CFUTI_CALLBACK | CFUTI_CALLBACKS | CFUTI_LINK | CFUTI_WAITERS |
                  CFUTI_COMPLETING | CFUTI_RELEASED
@@ -3042,6 +3246,23 @@ CFUTI_STATIC_ASSERT(sizeof(cfut_future) == 120, "an int to int future fits 128 b
 #endif
 CFUTI_STATIC_ASSERT(sizeof(((cfut_future *)0)->u.before) <= 56, "callbacks fit the text's place");
 
+enum { CFUTI_TEXT_SIZE = sizeof(((cfut_future *)0)->u.text) };
+
+/* Where the innermost task keeps a text, which is for code. */
+static char *cfuti_text_at(uintptr_t top, int code)
+{
+    cfut_future *f = (cfut_future *)(top - 1);
+    cfuti_frame *frame = (cfuti_frame *)top;
+
+    if (!(top & 1)) {
+        frame->code = code;
+        return frame->text;
+    }
+    f->state |= CFUTI_TEXT;         /* a bare one is known to this thread alone */
+    f->status = code;
+    return f->u.text;
+}
+
 static bool cfuti_is_final(uint32_t s)
 {
     s &= CFUTI_STATE;
@@ -3049,11 +3270,25 @@ static bool cfuti_is_final(uint32_t s)
 }
 
 /* Of a parent process, and not done when it forked: nobody will complete it. s:
-   its state, or the view of it. */
+   its state, or the view of it. One that is still bare was left there, too, or is
+   asked about by somebody who must not. */
 static bool cfuti_is_foreign(const cfut_future *f, uint32_t s)
 {
+    if (CFUTI_UNLIKELY(s & CFUTI_BARE)) return true;
     return CFUTI_UNLIKELY((s ^ cfuti_generation) & CFUTI_GENERATION) && !cfuti_is_final(s) &&
            cfuti_load_relaxed(&f->owner) != 0;      /* relaxed: written before the fork */
+}
+
+static void cfuti_dress(const cfut_future *f);      /* >>queue */
+
+/* f's state; it is bare no more, if the caller is its forker. */
+static inline uint32_t cfuti_state_of(const cfut_future *f)
+{
+    uint32_t s = cfuti_load_acquire(&f->state);     /* acquire: as in cfuti_view */
+
+    if (CFUTI_LIKELY(!(s & CFUTI_BARE))) return s;
+    cfuti_dress(f);
+    return cfuti_load_acquire(&f->state);
 }
 
 static const cfuti_notice *cfuti_notice_of(const cfut_future *f)
@@ -3068,7 +3303,7 @@ static const cfuti_notice *cfuti_notice_of(const cfut_future *f)
 static uint32_t cfuti_view(const cfut_future *f)
 {
     /* acquire: status, text and out, from the release that made it final */
-    uint32_t s = cfuti_load_acquire(&f->state);
+    uint32_t s = cfuti_state_of(f);
 
     if (CFUTI_UNLIKELY(s & CFUTI_COMPLETING) && !cfuti_is_final(s)) {
         const cfuti_notice *n = cfuti_notice_of(f);
@@ -3108,7 +3343,7 @@ static bool cfuti_is_queued_here(struct cfuti_worker *w, const cfut_future *f); 
 static uint32_t cfuti_future_lock_as(cfut_future *f, bool finisher)
 {
     unsigned round = 0;
-    uint32_t s = cfuti_load_acquire(&f->state), now;    /* acquire: as in cfuti_view */
+    uint32_t s = cfuti_state_of(f), now;
 
     while (!cfuti_is_final(s) && (s & CFUTI_STATE) != CFUT_STATE_FRESH) {
         now = s;
@@ -3568,17 +3803,18 @@ static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_fr
 static void cfuti_worker_before_done(struct cfuti_worker *w);   /* >>pool */
 
 /* Calls f's task in a frame on this thread. Returns the status. */
-static inline int cfuti_call_in_frame(cfuti_thread *t, cfut_future *f, cfuti_frame *frame)
+static inline int cfuti_call_in_frame(cfut_future *f, cfuti_frame *frame)
 {
+    cfuti_place *here = cfuti_place_here();
     int status;
 
     frame->future = f;
-    frame->outer = t->frame;
+    frame->outer = here->top;
     frame->scope = NULL;
     frame->code = 0;
-    t->frame = frame;
+    here->top = (uintptr_t)frame;
     status = cfuti_call(f->task, f->in, f->out, frame);
-    t->frame = frame->outer;
+    here->top = frame->outer;
     return CFUTI_UNLIKELY(status == CFUT_TIMEOUT) ? ETIMEDOUT : status;
 }
 
@@ -3591,7 +3827,7 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
 
     frame.executor = (cfut_executor *)f->owner;
     cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
-    status = cfuti_call_in_frame(t, f, &frame);
+    status = cfuti_call_in_frame(f, &frame);
     if (t->worker && !cfuti_is_working(t)) cfuti_worker_before_done(t->worker);
     cfuti_complete(f, CFUT_STATE_FINISHED, status,
                    status && frame.code == status ? frame.text : NULL);
@@ -3612,10 +3848,10 @@ static void cfuti_guarded_run(void *arg)
 static void cfuti_guarded_lost(void *arg)
 {
     cfuti_guarded *g = (cfuti_guarded *)arg;
-    cfuti_thread *t = cfuti_self();
+    cfuti_frame *frame = cfuti_frame_at(cfuti_top());
 
-    if (!t->frame || t->frame->future != g->f) return;  /* in a callback of f */
-    t->frame = t->frame->outer;
+    if (!frame || frame->future != g->f) return;        /* in a callback of f */
+    cfuti_place_here()->top = frame->outer;
     cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
 }
 
@@ -3654,7 +3890,8 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
      [top, lim)  shared: whoever holds the deque's lock may take or kill there
      [lim, bot)  private: the owner alone, without any atomic operation
    top and lim change under the lock, bot is the owner's.
-     push      owner      slot, then bot + 1; the slot must be EMPTY, else full
+     push      owner      slot, then bot + 1; not at room, which is how far top is
+                          known to leave slots free
      pop       owner      bot - 1, then reads lim; if that is above: under the lock
      steal     thief      at top; if nothing is shared, raises lim first
      kill      canceller  anywhere; raises lim above the slot first
@@ -3703,11 +3940,9 @@ typedef struct cfuti_pool cfuti_pool;
 
 typedef struct cfuti_worker {
     /* owner */
+    cfuti_deque deque;              /* others read bot; lim is written under lock; ring
+                                       is fixed, mask a power of two less one */
     cfuti_pool *pool;
-    size_t bot;                     /* others read it */
-    size_t lim;                     /* written under lock; see >>queue */
-    uintptr_t *ring;                /* the deque's slots; fixed, */
-    size_t mask;                    /* a power of two less one */
     uint32_t tick, random;
     uint32_t chunk;                 /* how many to take at once */
     uint32_t chunk_taken;           /* how many it took last, */
@@ -3779,7 +4014,7 @@ static bool cfuti_pool_is_forked(const cfuti_pool *p)
 
 static uintptr_t *cfuti_slot(cfuti_worker *w, size_t i)
 {
-    return &w->ring[i & w->mask];
+    return &w->deque.ring[i & w->deque.mask];
 }
 
 /* Whether index a lies below b. */
@@ -3788,18 +4023,52 @@ static inline bool cfuti_below(size_t a, size_t b)
     return (ptrdiff_t)(a - b) < 0;
 }
 
+/* Owner: whether there is room for one more. */
+static CFUTI_NOINLINE bool cfuti_has_room(cfuti_worker *w)
+{
+    /* acquire: whoever took what stood there has read it; from cfuti_deque_steal */
+    w->deque.room = cfuti_load_acquire(&w->top) + w->deque.mask + 1;
+    return w->deque.bot != w->deque.room;
+}
+
 /* Owner: false when full. */
 static inline bool cfuti_push(cfuti_worker *w, cfut_future *f)
 {
-    size_t b = w->bot;
+    size_t b = w->deque.bot;
     uintptr_t *slot = cfuti_slot(w, b);
 
-    /* acquire: whoever emptied it has read what he took there */
-    if (CFUTI_UNLIKELY(cfuti_load_acquire(slot) != CFUTI_EMPTY)) return false;
+    if (CFUTI_UNLIKELY(b == w->deque.room) && !cfuti_has_room(w)) return false;
     cfuti_store_relaxed(&f->slot, (uintptr_t)slot); /* relaxed: bot carries it */
     cfuti_store_relaxed(slot, (uintptr_t)f);
-    cfuti_store_light(&w->bot, b + 1);              /* P1, then P2: see >>sleep */
+    cfuti_store_light(&w->deque.bot, b + 1);        /* P1, then P2: see >>sleep */
     return true;
+}
+
+/* f, forked bare, was taken out of its slot, or found in it, or runs on this
+   thread: writes what the fork has left out. */
+static void cfuti_dress_as(cfut_future *f, uintptr_t owner, uintptr_t slot)
+{
+    uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: under the lock, or ours */
+
+    f->in = (const char *)f + f->task->in_at;
+    f->out = f->task->out_at ? (char *)f + f->task->out_at : NULL;
+    f->owner = owner;
+    f->slot = slot;
+    /* release: to cfuti_state_of */
+    cfuti_store_release(&f->state, cfuti_generation | (s & ~CFUTI_BARE));
+}
+
+/* The same for one that is not queued any more, if it is bare. */
+static inline void cfuti_dress_taken(const cfuti_worker *w, cfut_future *f)
+{
+    if (cfuti_load_relaxed(&f->state) & CFUTI_BARE)     /* relaxed: as above */
+        cfuti_dress_as(f, (uintptr_t)w->pool, CFUTI_UNQUEUED);
+}
+
+/* Under lock: the index from top on that a slot has. */
+static size_t cfuti_index_of(const cfuti_worker *w, const uintptr_t *slot)
+{
+    return w->top + (((size_t)(slot - w->deque.ring) - w->top) & w->deque.mask);
 }
 
 /* Whether f stands in the deque of w, which is the calling thread's, or NULL. */
@@ -3808,9 +4077,10 @@ static bool cfuti_is_queued_here(cfuti_worker *w, const cfut_future *f)
     uintptr_t slot = cfuti_load_relaxed(&f->slot);
     bool here;
 
-    if (!w || slot - (uintptr_t)w->ring > w->mask * sizeof(uintptr_t)) return false;
+    if (!w || slot - (uintptr_t)w->deque.ring > w->deque.mask * sizeof(uintptr_t)) return false;
     cfuti_lock(&w->lock);
-    here = cfuti_load_relaxed((uintptr_t *)slot) == (uintptr_t)f;
+    here = cfuti_below(cfuti_index_of(w, (uintptr_t *)slot), w->deque.bot) &&
+           cfuti_load_relaxed((uintptr_t *)slot) == (uintptr_t)f;
     cfuti_unlock(&w->lock);
     return here;
 }
@@ -3819,16 +4089,16 @@ static bool cfuti_is_queued_here(cfuti_worker *w, const cfut_future *f)
 static void cfuti_share(cfuti_worker *w)
 {
     cfuti_lock(&w->lock);                           /* P3: see >>sleep */
-    cfuti_store_relaxed(&w->lim, w->bot);           /* relaxed: the lock carries it */
+    cfuti_store_relaxed(&w->deque.lim, w->deque.bot);       /* relaxed: the lock carries it */
     cfuti_unlock(&w->lock);
 }
 
 /* Owner, under lock, nothing private: takes some of what is shared back. */
 static void cfuti_unshare(cfuti_worker *w)
 {
-    size_t keep = cfuti_load_relaxed(&w->pool->hint) ? 0 : (w->bot - w->top) / 2;
+    size_t keep = cfuti_load_relaxed(&w->pool->hint) ? 0 : (w->deque.bot - w->top) / 2;
 
-    cfuti_store_relaxed(&w->lim, w->bot - keep);
+    cfuti_store_relaxed(&w->deque.lim, w->deque.bot - keep);
 }
 
 /* Owner: the newest of what is shared, down to f if that is not NULL. bot has
@@ -3836,18 +4106,15 @@ static void cfuti_unshare(cfuti_worker *w)
 static CFUTI_NOINLINE cfut_future *cfuti_pop_shared(cfuti_worker *w, const cfut_future *wanted)
 {
     uintptr_t x = CFUTI_DEAD;
-    size_t b = w->bot + 1;
+    size_t b = w->deque.bot + 1;
 
     cfuti_lock(&w->lock);
     while (x == CFUTI_DEAD && cfuti_below(w->top, b)) {
-        uintptr_t *slot = cfuti_slot(w, b - 1);
-
-        x = cfuti_load_relaxed(slot);
+        x = cfuti_load_relaxed(cfuti_slot(w, b - 1));
         if (wanted && x != (uintptr_t)wanted) break;
-        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
         b--;
     }
-    cfuti_store_relaxed(&w->bot, b);
+    cfuti_store_relaxed(&w->deque.bot, b);
     cfuti_unshare(w);
     cfuti_unlock(&w->lock);
     if (wanted && x != (uintptr_t)wanted) return NULL;
@@ -3857,17 +4124,16 @@ static CFUTI_NOINLINE cfut_future *cfuti_pop_shared(cfuti_worker *w, const cfut_
 /* Owner: the newest task, or NULL. */
 static inline cfut_future *cfuti_pop(cfuti_worker *w)
 {
-    size_t b = w->bot;
+    size_t b = w->deque.bot;
 
     /* relaxed: top only grows, up to bot; equal means empty */
     while (b != cfuti_load_relaxed(&w->top)) {
-        uintptr_t *slot = cfuti_slot(w, --b), x;
+        uintptr_t x;
 
-        cfuti_store_light(&w->bot, b);                          /* O1 */
-        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))  /* O2 */
+        cfuti_store_light(&w->deque.bot, --b);                                  /* O1 */
+        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->deque.lim))))    /* O2 */
             return cfuti_pop_shared(w, NULL);
-        x = cfuti_load_relaxed(slot);
-        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
+        x = cfuti_load_relaxed(cfuti_slot(w, b));
         if (CFUTI_LIKELY(x != CFUTI_DEAD)) return (cfut_future *)x;
     }
     return NULL;
@@ -3877,14 +4143,14 @@ static inline cfut_future *cfuti_pop(cfuti_worker *w)
    faster; whether it is there now. */
 static bool cfuti_raise(cfuti_worker *w, size_t end)
 {
-    size_t lim = cfuti_load_relaxed(&w->lim), bot;
+    size_t lim = cfuti_load_relaxed(&w->deque.lim), bot;
 
     if (!cfuti_below(lim, end)) return true;
-    cfuti_exchange_seq_cst(&w->lim, end);           /* R1 */
+    cfuti_exchange_seq_cst(&w->deque.lim, end);     /* R1 */
     cfuti_heavy();
-    bot = cfuti_load_seq_cst(&w->bot);              /* R2, and acquire: the slots below it */
+    bot = cfuti_load_seq_cst(&w->deque.bot);        /* R2, and acquire: the slots below it */
     if (!cfuti_below(bot, end)) return true;
-    cfuti_store_relaxed(&w->lim, cfuti_below(bot, lim) ? lim : bot);
+    cfuti_store_relaxed(&w->deque.lim, cfuti_below(bot, lim) ? lim : bot);
     return false;
 }
 
@@ -3892,14 +4158,14 @@ static bool cfuti_raise(cfuti_worker *w, size_t end)
    calling thread. A thief shares half of what is private for others. */
 static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
 {
-    size_t bot = cfuti_load_relaxed(&w->bot), top = w->top;
+    size_t bot = cfuti_load_relaxed(&w->deque.bot), top = w->top;
 
-    if (cfuti_below(top, cfuti_load_relaxed(&w->lim))) return true;
+    if (cfuti_below(top, cfuti_load_relaxed(&w->deque.lim))) return true;
     if (!cfuti_below(top, bot)) return false;
     if (t->worker != w)             /* also if the owner left less than we asked for */
         return cfuti_raise(w, top + (bot - top + 1) / 2) ||
-               cfuti_below(top, cfuti_load_relaxed(&w->lim));
-    cfuti_store_relaxed(&w->lim, top + 1);
+               cfuti_below(top, cfuti_load_relaxed(&w->deque.lim));
+    cfuti_store_relaxed(&w->deque.lim, top + 1);
     return true;
 }
 
@@ -3911,30 +4177,73 @@ static cfut_future *cfuti_deque_steal(cfuti_worker *w, bool force)
     uintptr_t x = CFUTI_DEAD;
 
     /* relaxed: hints; who must be sure asks cfuti_deque_waits */
-    if (cfuti_load_relaxed(&w->top) == cfuti_load_relaxed(force ? &w->bot : &w->lim)) return NULL;
+    if (cfuti_load_relaxed(&w->top) ==
+        cfuti_load_relaxed(force ? &w->deque.bot : &w->deque.lim))
+        return NULL;
     cfuti_lock(&w->lock);
     while (x == CFUTI_DEAD) {
         uintptr_t *slot = cfuti_slot(w, w->top);
 
-        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->lim)) &&
+        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->deque.lim)) &&
             !(force && cfuti_share_oldest(w, t)))
             break;
         x = cfuti_load_relaxed(slot);
-        cfuti_store_release(slot, (uintptr_t)CFUTI_EMPTY);      /* release: to cfuti_push */
-        cfuti_store_relaxed(&w->top, w->top + 1);   /* relaxed: a hint to the owner */
+        cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);      /* so that nobody finds it below
+                                                                   bot */
+        cfuti_store_release(&w->top, w->top + 1);   /* release: to cfuti_has_room */
     }
+    if (x > CFUTI_DEAD) cfuti_dress_taken(w, (cfut_future *)x);
     cfuti_unlock(&w->lock);
     return x > CFUTI_DEAD ? (cfut_future *)x : NULL;
 }
 
 /* The owner, in a forked child: what stood in its deque is foreign, and the lock
-   may be held by the dead. */
+   may be held by the dead. It moves to indices that no fork knows, where it is
+   full. */
 static void cfuti_deque_forget(cfuti_worker *w)
 {
-    for (size_t i = 0; i <= w->mask; i++) cfuti_store_relaxed(&w->ring[i], (uintptr_t)CFUTI_EMPTY);
-    cfuti_store_relaxed(&w->top, w->bot);
-    cfuti_store_relaxed(&w->lim, w->bot);
+    size_t away = w->deque.bot + 2 * (w->deque.mask + 1);
+
+    for (size_t i = 0; i <= w->deque.mask; i++)
+        cfuti_store_relaxed(cfuti_slot(w, i), (uintptr_t)CFUTI_EMPTY);
+    cfuti_store_relaxed(&w->deque.bot, away);
+    cfuti_store_relaxed(&w->top, away);
+    cfuti_store_relaxed(&w->deque.lim, away);
+    w->deque.room = away;
     cfuti_store_relaxed(&w->lock, 0u);
+}
+
+/* Whether a task that ran bare on this thread is not over: f. */
+static bool cfuti_runs_bare(const cfut_future *f)
+{
+    uintptr_t top = cfuti_top();
+
+    while (top && top != ((uintptr_t)f | 1))
+        top = top & 1 ? (uintptr_t)((const cfut_future *)(top - 1))->next
+                      : ((const cfuti_frame *)top)->outer;
+    return top != 0;
+}
+
+/* The forker of a bare f, or its task, needs more of it than a join does. If the
+   caller is neither, or in a forked child, it stays bare. */
+static CFUTI_NOINLINE void cfuti_dress(const cfut_future *bare)
+{
+    cfut_future *f = (cfut_future *)(uintptr_t)bare;
+    cfuti_thread *t = cfuti_self();
+    cfuti_worker *w = t->worker;
+    size_t i;
+
+    if (!w || cfuti_pool_is_forked(w->pool)) return;
+    cfuti_lock(&w->lock);
+    if (cfuti_load_acquire(&f->state) & CFUTI_BARE) {   /* acquire: slot, from a thief */
+        i = (size_t)f->slot;
+        if (!cfuti_below(i, w->top) && cfuti_below(i, w->deque.bot) &&
+            cfuti_load_relaxed(cfuti_slot(w, i)) == (uintptr_t)f)
+            cfuti_dress_as(f, (uintptr_t)w->pool, (uintptr_t)cfuti_slot(w, i));
+        else if (cfuti_runs_bare(f))
+            cfuti_dress_as(f, (uintptr_t)t | 1, CFUTI_UNQUEUED);
+    }
+    cfuti_unlock(&w->lock);
 }
 
 /* Whether a task stands in w's deque. After a heavy barrier: sure. */
@@ -3944,7 +4253,7 @@ static bool cfuti_deque_waits(cfuti_worker *w)
     size_t bot;
 
     cfuti_lock(&w->lock);
-    bot = cfuti_load_seq_cst(&w->bot);              /* K2, and acquire: the slots below it */
+    bot = cfuti_load_seq_cst(&w->deque.bot);        /* K2, and acquire: the slots below it */
     for (size_t i = w->top; !found && cfuti_below(i, bot); i++)
         found = cfuti_load_relaxed(cfuti_slot(w, i)) > CFUTI_DEAD;
     cfuti_unlock(&w->lock);
@@ -3960,8 +4269,8 @@ static bool cfuti_deque_kill(cfuti_worker *w, uintptr_t *slot, const cfut_future
 
     if (cfuti_load_relaxed(slot) != (uintptr_t)f) return false;
     cfuti_lock(&w->lock);
-    i = w->top + (((size_t)(slot - w->ring) - w->top) & w->mask);
-    if (cfuti_below(i, cfuti_load_relaxed(&w->bot)) && (mine || cfuti_raise(w, i + 1)))
+    i = cfuti_index_of(w, slot);
+    if (cfuti_below(i, cfuti_load_relaxed(&w->deque.bot)) && (mine || cfuti_raise(w, i + 1)))
         found = cfuti_load_relaxed(slot) == (uintptr_t)f;
     if (found) cfuti_store_relaxed(slot, (uintptr_t)CFUTI_DEAD);
     cfuti_unlock(&w->lock);         /* last touch: the owner passes the dead slot by this lock,
@@ -4088,10 +4397,10 @@ static bool cfuti_inbox_waits(cfuti_pool *p)
 /* t: the calling thread. */
 static bool cfuti_kill_slot(cfuti_pool *p, const cfuti_thread *t, uintptr_t slot, cfut_future *f)
 {
-    uintptr_t x = (uintptr_t)f, i = (slot - (uintptr_t)p->workers[0].ring) / sizeof(uintptr_t);
+    uintptr_t x = (uintptr_t)f, i = slot - (uintptr_t)p->workers[0].deque.ring;
     cfuti_worker *w;
 
-    i /= p->ring;
+    i /= p->ring * sizeof(uintptr_t);
     if (i >= p->max_workers)        /* of the inbox; release: what we read of the pool, to the
                                        worker that passes the slot, and then may end it */
         return cfuti_cas_acq_rel((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);
@@ -4126,14 +4435,12 @@ static bool cfuti_unqueue(cfuti_pool *p, cfut_future *f)
 /* Owner: takes f if it is the newest of its deque. */
 static inline bool cfuti_claim_newest(cfuti_worker *w, cfut_future *f)
 {
-    size_t b = w->bot - 1;
-    uintptr_t *slot = cfuti_slot(w, b);
+    size_t b = w->deque.bot - 1;
 
-    if (cfuti_load_relaxed(slot) != (uintptr_t)f) return false;
-    cfuti_store_light(&w->bot, b);                              /* O1 */
-    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))      /* O2 */
+    if (cfuti_load_relaxed(cfuti_slot(w, b)) != (uintptr_t)f) return false;
+    cfuti_store_light(&w->deque.bot, b);                                    /* O1 */
+    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->deque.lim))))    /* O2 */
         return cfuti_pop_shared(w, f) != NULL;
-    cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY);
     return true;
 }
 
@@ -4142,6 +4449,15 @@ static inline bool cfuti_claim_newest(cfuti_worker *w, cfut_future *f)
 static inline bool cfuti_claim_own(cfuti_worker *w, cfut_future *f)
 {
     return CFUTI_LIKELY(cfuti_claim_newest(w, f)) || cfuti_unqueue(w->pool, f);
+}
+
+/* The executor whose task this thread runs, or NULL. */
+static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
+{
+    const cfuti_frame *frame = cfuti_frame_at(cfuti_top());
+
+    if (frame) return frame->executor;
+    return cfuti_top() ? &t->worker->pool->base : NULL;     /* forked in a callback */
 }
 
 /*=========================================================================
@@ -4445,7 +4761,9 @@ static cfut_future *cfuti_next_own(cfuti_worker *w)
         if (f) return f;
     }
     f = cfuti_pop(w);
-    return f ? f : cfuti_range_next(w);
+    if (!f) return cfuti_range_next(w);
+    cfuti_dress_taken(w, f);        /* its forker is gone */
+    return f;
 }
 
 /* A look without locks, for the spinning searcher. */
@@ -4457,7 +4775,7 @@ static bool cfuti_looks_busy(cfuti_pool *p)
     for (size_t i = 0; i < n; i++) {
         cfuti_worker *w = &p->workers[i];
 
-        if (cfuti_load_relaxed(&w->top) != cfuti_load_relaxed(&w->lim) ||
+        if (cfuti_load_relaxed(&w->top) != cfuti_load_relaxed(&w->deque.lim) ||
             cfuti_range_steal(w, false))
             return true;
     }
@@ -4811,12 +5129,27 @@ static void cfuti_break_pool(cfuti_pool *p)
     cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
 }
 
+/* From now on forks on this thread go straight to w's deque; or not: NULL. They
+   need the light side of an asymmetric order, and are bare of what catches an
+   exception. */
+static void cfuti_inline_forks(cfuti_worker *w)
+{
+#if CFUTI_INLINE
+    cfuti_place_here()->deque = w && cfuti_asymmetric && !CFUTI_EXCEPTIONS ? &w->deque
+                                                                           : &cfuti_no_deque;
+#else
+    (void)w;
+#endif
+}
+
 static void cfuti_worker_loop(cfuti_worker *w)
 {
     cfuti_thread *t = cfuti_self();
     cfut_future *f;
 
+    cfuti_inline_forks(w);
     while ((f = cfuti_next(w)) != NULL) cfuti_execute(t, f);
+    cfuti_inline_forks(NULL);
 }
 
 /* The last thing that a worker does; p may be gone afterwards. */
@@ -4838,6 +5171,7 @@ static void cfuti_worker_body(cfuti_worker *w)
     cfuti_thread *t = cfuti_self();
 
     t->worker = w;
+    t->place = cfuti_place_here();
     cfuti_workers_add(t);
     cfuti_thread_self(&w->thread);
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
@@ -4894,9 +5228,18 @@ typedef struct cfuti_orphan {
     int status;
 } cfuti_orphan;
 
+/* Its forker's thread ends: nobody will join it. */
+static uintptr_t cfuti_abandon_bare(cfut_future *f)
+{
+    f->status = CFUT_ABANDONED;
+    cfuti_store_release(&f->state, (uint32_t)CFUT_STATE_FINISHED);  /* release: status */
+    return (uintptr_t)f->next;
+}
+
 /* Reads up to CFUTI_NESTED of them out of dead frames, the innermost first. */
 static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
 {
+    cfuti_place *here = cfuti_place_here();
     size_t n = 0;
 
     for (; t->notice && n < CFUTI_NESTED; t->notice = t->notice->outer, n++) {
@@ -4904,9 +5247,16 @@ static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
         o[n].final = t->notice->final;
         o[n].status = t->notice->status;
     }
-    for (; t->frame && n < CFUTI_NESTED; t->frame = t->frame->outer, n++) {
-        o[n].future = t->frame->future;
-        o[n].final = 0;
+    while (here->top && n < CFUTI_NESTED) {
+        const cfuti_frame *frame = (const cfuti_frame *)here->top;
+
+        if (here->top & 1) {
+            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+            continue;
+        }
+        o[n].future = frame->future;
+        o[n++].final = 0;
+        here->top = frame->outer;
     }
     return n;
 }
@@ -4962,8 +5312,9 @@ static void cfuti_worker_abandoned(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
-    bool started = t->frame || t->notice;   /* else in initializer or finalizer */
+    bool started = cfuti_is_working(t);     /* else in initializer or finalizer */
 
+    cfuti_inline_forks(NULL);
     cfuti_abandon_tasks(t);
     cfuti_workers_remove(t);
     t->worker = NULL;
@@ -5006,7 +5357,7 @@ static void cfuti_worker_before_done(cfuti_worker *w)
 
     /* relaxed: a hint; started only grows towards the maximum */
     if (CFUTI_LIKELY(cfuti_load_relaxed(&p->started) == p->max_workers)) return;
-    if (w->bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
+    if (w->deque.bot != cfuti_load_relaxed(&w->top) || w->lo != w->hi) return;
     if (cfuti_pool_is_forked(p)) return;        /* the task has forked, and this is the child */
     cfuti_lock(&p->lock);
     if (!w->idle) p->idle++;
@@ -5211,6 +5562,19 @@ static cfuti_pool *cfuti_pool_memory(void)
     return p;
 }
 
+/* Indices begin where no address is, so that the slot of a bare future, which is
+   an index, cannot be taken for another's. */
+static void cfuti_deque_init(cfuti_worker *w, size_t size, uintptr_t *ring)
+{
+    w->top = w->deque.bot = w->deque.lim = SIZE_MAX / 2 + 1;
+    w->deque.room = w->top + size;
+    w->deque.ring = ring;
+    w->deque.mask = size - 1;
+#if CFUTI_INLINE
+    w->deque.hint = &w->pool->hint;
+#endif
+}
+
 /* One block: workers, then their rings. The inbox is apart. */
 static bool cfuti_pool_alloc_workers(cfuti_pool *p)
 {
@@ -5232,8 +5596,7 @@ static bool cfuti_pool_alloc_workers(cfuti_pool *p)
         cfuti_worker *w = &p->workers[i];
 
         w->pool = p;
-        w->mask = ring - 1;
-        w->ring = (uintptr_t *)(void *)(block + head) + i * ring;
+        cfuti_deque_init(w, ring, (uintptr_t *)(void *)(block + head) + i * ring);
         w->random = (uint32_t)i * 2654435769u + 1;
         w->chunk = 1;
     }
@@ -5515,9 +5878,9 @@ typedef struct cfuti_common {
     int32_t initializer, finalizer;     /* names, or -1 */
     uint32_t workers;
     cfuti_layout layout;
-    cfuti_place self;                   /* where the library itself is: the same program? */
+    cfuti_site self;                   /* where the library itself is: the same program? */
     cfut_process_pool_desc desc;
-    cfuti_place names[CFUTI_NAMES];
+    cfuti_site names[CFUTI_NAMES];
 } cfuti_common;
 
 /* Where the parts of worker i begin in the file: orders, reports, bulks. */
@@ -5695,7 +6058,7 @@ static void cfuti_job_run(void *arg)
     int status = CFUT_OK;
 
     j->frame.future = &j->self;
-    t->frame = &j->frame;
+    cfuti_place_here()->top = (uintptr_t)&j->frame;
     t->stop = &j->order->stop;
     for (uint64_t i = 0; i < j->order->count; i++) {
         bool skip = i > 0 && cfuti_load_relaxed(&j->order->stop);
@@ -5705,7 +6068,7 @@ static void cfuti_job_run(void *arg)
         /* release: item i, should this process end before all are done */
         cfuti_store_release(&j->report->progress, (uint32_t)i + 1);
     }
-    t->frame = NULL;
+    cfuti_place_here()->top = 0;
     t->stop = NULL;
     j->report->status = j->statuses ? (int)CFUT_OK : status;
     j->report->has_text = status && j->frame.code == status;
@@ -5856,6 +6219,8 @@ static void cfuti_child_begin(cfuti_child *c)
     cfuti_thread *t = cfuti_self();
 
     memset(t, 0, sizeof *t);            /* it is a copy of the thread that made the pool */
+    cfuti_place_here()->top = 0;
+    cfuti_inline_forks(NULL);
     c->orders = (const cfuti_orders *)cfuti_sys_map(CFUTI_FD_FILE, at, (size_t)l->part, false);
     c->reports = (cfuti_reports *)cfuti_sys_map(CFUTI_FD_FILE, at + l->part, (size_t)l->part, true);
     if (!c->orders || !c->reports) _exit(1);
@@ -5882,9 +6247,9 @@ static void cfuti_child_initialize(cfuti_child *c)
     memset(&frame, 0, sizeof frame);
     memset(&self, 0, sizeof self);
     frame.future = &self;
-    cfuti_self()->frame = &frame;
+    cfuti_place_here()->top = (uintptr_t)&frame;
     c->reports->init_status = initializer ? initializer(c->init_arg) : (int)CFUT_INVALID;
-    cfuti_self()->frame = NULL;
+    cfuti_place_here()->top = 0;
     cfuti_child_is_back(c);
     cfuti_child_flush();
     if (!c->reports->init_status) return;
@@ -6025,7 +6390,7 @@ static void cfuti_helper_signals(sigset_t *waiting)
 /* Whether the host's library is this one, at the same place of the same file. */
 static bool cfuti_helper_knows(const cfuti_common *c)
 {
-    cfuti_place here;
+    cfuti_site here;
 
     return c->magic == CFUTI_PROCESS_MAGIC && c->version == CFUT_VERSION &&
            cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &here) && here.at == c->self.at &&
@@ -6299,7 +6664,7 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
 /* Names fn, without lock. Its index, or a status: the pool may end meanwhile. */
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
-    cfuti_place place;
+    cfuti_site place;
     int i, unused, old;
     bool found;
 
@@ -7536,6 +7901,7 @@ static void cfuti_procs_thread(cfuti_procs *p)
 
     cfuti_sys_shield();                         /* it ends with the pool, or by pthread_exit */
     t->managing = p;
+    t->place = cfuti_place_here();
     cfuti_thread_self(&p->thread);
     cfuti_store_release(&p->manager, t);        /* release: to the walk in >>graph */
     cfuti_thread_name(name);
@@ -8207,25 +8573,26 @@ static cfuti_thread *cfuti_graph_runner(uintptr_t owner)
    "a -> b -> a" into the text of the task that self runs, and waits in. */
 static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
 {
-    cfuti_frame *frame = self->frame;
-    size_t n, size = sizeof frame->text;
+    uintptr_t top = self->place->top;
+    char *text;
+    size_t n, size = CFUTI_TEXT_SIZE;
     int steps = 0;
 
-    if (!frame) return;             /* in a callback */
-    n = (size_t)snprintf(frame->text, size, "%s", cfuti_task_name(frame->future));
+    if (!top) return;               /* in a callback */
+    text = cfuti_text_at(top, CFUT_DEADLOCK);
+    n = (size_t)snprintf(text, size, "%s", cfuti_task_name(cfuti_future_at(top)));
     while (n < size && steps++ < 8) {
         uintptr_t owner = cfuti_load_acquire(&f->owner);
         cfuti_thread *t = cfuti_graph_runner(owner);
 
-        n += (size_t)snprintf(frame->text + n, size - n, " -> %s%s", cfuti_task_name(f),
+        n += (size_t)snprintf(text + n, size - n, " -> %s%s", cfuti_task_name(f),
                               owner & 1 ? "" : " (queued)");
-        if (n < size && !(owner & 1) && t && t->frame)
-            n += (size_t)snprintf(frame->text + n, size - n, " -> %s",
-                                  cfuti_task_name(t->frame->future));
+        if (n < size && !(owner & 1) && t && t->place->top)
+            n += (size_t)snprintf(text + n, size - n, " -> %s",
+                                  cfuti_task_name(cfuti_future_at(t->place->top)));
         if (!t || t == self || !t->waiting) break;
         f = t->waiting;
     }
-    frame->code = CFUT_DEADLOCK;
 }
 
 /*=========================================================================
@@ -8379,6 +8746,7 @@ static int cfuti_graph_enter(cfuti_thread *t, cfuti_collector *c, cfut_future *f
     bool stuck, busy;
 
     cfuti_lock(&cfuti_graph_lock);
+    t->place = cfuti_place_here();
     stuck = cfuti_graph_stuck(t, f, &victim, &busy);
     if (stuck && !c->must) {
         cfuti_graph_text(t, f);
@@ -8533,7 +8901,7 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
     int taken = 0;
 
     if (t->worker && owner == (uintptr_t)t->worker->pool) return cfuti_claim_own(t->worker, f);
-    if (!owner || (owner & 3) || !t->frame || ex != t->frame->executor || !ex->ops->cancel)
+    if (!owner || (owner & 3) || ex != cfuti_executor_here(t) || !ex->ops->cancel)
         return 0;
     if (!hurry) s = cfuti_future_lock(f);
     else if (!cfuti_future_trylock(f, &s)) return -1;
@@ -8672,14 +9040,16 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
 static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
 {
     cfuti_thread *t = cfuti_self();
+    uint32_t s;
 
     if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
-    /* acquire: status, text and out */
-    if (cfuti_is_final(cfuti_load_acquire(&f->state))) {
+    s = cfuti_load_acquire(&f->state);      /* acquire: status, text and out */
+    if (cfuti_is_final(s)) {
         cfuti_prefetch_array(f);
         return f->status;
     }
-    if (CFUTI_LIKELY(t->worker && timeout == CFUT_FOREVER && cfuti_claim_newest(t->worker, f)))
+    if (CFUTI_LIKELY(t->worker && timeout == CFUT_FOREVER && !(s & CFUTI_BARE) &&
+                     cfuti_claim_newest(t->worker, f)))
         return cfuti_execute(t, f);
     return cfuti_result_slow(f, timeout, must);
 }
@@ -8718,7 +9088,7 @@ static bool cfuti_is_attached(const cfuti_collector *c, const cfut_future *f, ui
 /* Locks f for attaching: 0, or CFUTI_DONE, or a status; then it is not locked. */
 static int cfuti_attach_lock(cfut_future *f, uint32_t *s)
 {
-    *s = cfuti_load_acquire(&f->state);         /* acquire: as in cfuti_view */
+    *s = cfuti_state_of(f);
     if (cfuti_is_foreign(f, *s)) return CFUT_FORKED;
     if ((*s & CFUTI_COMPLETING) && cfuti_notice_of(f)) return CFUTI_DONE;  /* in its callback */
     *s = cfuti_future_lock(f);
@@ -9106,9 +9476,49 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
 
 /* A fork is a push; a join is a pop and a direct call, or a wait for the thief.
    As nobody else may wait for a forked future, a join that runs it publishes
-   nothing. owner 0: never pushed, runs at the join. */
+   nothing. owner 0: never pushed, runs at the join.
 
-CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out)
+   BARE FUTURES
+
+   Where forks are inlined and barriers are asymmetric, the calls of CFUT_TASK do
+   both in the caller, in some 40 instructions: cfuti_fork, cfuti_join_begin and
+   cfuti_join_end in the declarations. They find the thread's deque by cfuti_here.
+   For a thread that is no worker, and wherever else they must not (no membarrier,
+   ThreadSanitizer, C++ exceptions), that is one that is always full, so that the
+   calls below do it all.
+   What most forks never need is left out. Written at the fork: task, state
+   (PENDING with the flag BARE), slot (the index in the deque, not the address), and
+   next (the forking task, as in cfuti_place's top). Not written: in, out and owner,
+   which follow from the task and the deque. Nor is there a frame when the forker
+   runs it. The thread's top is the future then, and what a frame would hold is
+     outer      in next, since the fork: so a join does not read what the join
+                before has just stored, which took 2 ns each time
+     text       in u.text, under the flag TEXT, its code in status
+     executor   that of the next frame outwards
+     scope      none
+   cfuti_dress_as writes what is missing and takes the flag away. Callers:
+     a thief, a closing thread        under the deque's lock, when it takes f out
+     cfut_join, the worker's loop     having taken f out
+     the forker that does something else than to join, f's task that asks for its
+     future                           cfuti_dress, under the deque's lock
+
+   INVARIANT: a bare future stands in the deque of its forker's worker, at the
+   index slot, or runs on its forker's thread. Nobody reads its other fields.
+
+   WHAT WOULD BREAK IT, AND WHY IT CANNOT
+   1. The forker asks for a stolen one that the thief has not dressed yet: it is
+      bare, so the forker takes the deque's lock, and the thief has it until then.
+   2. A join takes something else for its own: the address in a slot for an index,
+      or what was submitted later. It goes on only if bot is slot + 1, and indices
+      begin where no address is.
+   3. fork(2): the child's deque is full, at indices that no fork knows, and what
+      is bare in the child stays so and counts as foreign.
+   4. A pool that is closed: such a fork is queued all the same. The forker runs, so
+      the pool is not over; and runs f at the join, if the closing thread has not
+      cancelled it. */
+
+CFUTDEF CFUTI_NOINLINE void cfut_fork(cfut_future *f, const cfut_task *task, const void *in,
+                                      void *out)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_worker *w = t->worker;
@@ -9119,7 +9529,7 @@ CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, vo
     f->owner = 0;
     f->slot = CFUTI_UNQUEUED;
     f->state = cfuti_generation | CFUT_STATE_PENDING;
-    if (!w || !t->frame || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
+    if (!w || !cfuti_top() || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
     f->owner = (uintptr_t)w->pool;
     if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
     else cfuti_pushed(w);
@@ -9130,38 +9540,81 @@ static int cfuti_run_alone(cfuti_thread *t, cfut_future *f)
 {
     cfuti_frame frame;
     uint32_t final = cfuti_generation | CFUT_STATE_FINISHED;
+    int status;
 
-    frame.executor = t->frame ? t->frame->executor : NULL;
+    frame.executor = cfuti_executor_here(t);
     cfuti_store_release(&f->owner, (uintptr_t)t | 1);   /* release: t; to cfuti_graph_stuck */
-    f->status = cfuti_call_in_frame(t, f, &frame);
-    if (CFUTI_UNLIKELY(f->status) && frame.code == f->status) {
+    status = cfuti_call_in_frame(f, &frame);
+    if (CFUTI_UNLIKELY(f->state & CFUTI_SLOW)) {        /* its forker has added a callback */
+        cfuti_complete(f, CFUT_STATE_FINISHED, status,
+                       status && frame.code == status ? frame.text : NULL);
+        return status;
+    }
+    f->status = status;
+    if (CFUTI_UNLIKELY(status) && frame.code == status) {
         memcpy(f->u.text, frame.text, sizeof f->u.text);
         final |= CFUTI_TEXT;
     }
     f->state = final;
-    return f->status;
+    return status;
 }
 
 /* f is not the newest of its forker's deque. */
 static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
 {
-    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: a thief changes it,
-                                                           never to 0 */
-    if (cfuti_is_foreign(f, cfuti_load_relaxed(&f->state))) return CFUT_FORKED;
+    uintptr_t owner;
+
+    if (cfuti_is_foreign(f, cfuti_state_of(f))) return CFUT_FORKED;
+    owner = cfuti_load_relaxed(&f->owner);  /* relaxed: a thief changes it, never to 0 */
+    if (!owner && (f->state & CFUTI_STATE) == CFUT_STATE_CANCELLED) {
+        cfut_start(f);              /* its forker has cancelled it, as if by hand */
+        return CFUT_CANCELLED;
+    }
     if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
                    cfuti_unqueue(t->worker->pool, f)))
         return cfuti_run_alone(t, f);
     return cfuti_result(f, CFUT_FOREVER, true);
 }
 
-CFUTDEF int cfut_join(cfut_future *f)
+CFUTDEF CFUTI_NOINLINE int cfut_join(cfut_future *f)
 {
     cfuti_thread *t = cfuti_self();
 
     if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
-    if (CFUTI_LIKELY(t->worker && cfuti_claim_newest(t->worker, f))) return cfuti_run_alone(t, f);
+    if (CFUTI_LIKELY(t->worker && cfuti_claim_newest(t->worker, f))) {
+        cfuti_dress_taken(t->worker, f);
+        return cfuti_run_alone(t, f);
+    }
     return cfuti_join_slow(t, f);
 }
+
+#if CFUTI_INLINE
+/* After a push: somebody may be idle. */
+CFUTDEF void cfuti_fork_offer(void)
+{
+    cfuti_offer(cfuti_self()->worker);
+}
+
+/* f was the newest, and bot has been lowered to it; but it is shared. Whether it
+   still was there. */
+CFUTDEF bool cfuti_join_shared(cfut_future *f)
+{
+    if (!cfuti_pop_shared(cfuti_self()->worker, f)) return false;
+    cfuti_place_here()->top = (uintptr_t)f | 1;
+    return true;
+}
+
+CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
+{
+    uint32_t keep = f->state & (CFUTI_GENERATION | CFUTI_TEXT);
+
+    if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
+    if (f->status != status) keep &= CFUTI_GENERATION;
+    f->status = status;
+    f->state = keep | CFUT_STATE_FINISHED;
+    return status;
+}
+#endif
 
 /*=========================================================================
     >>map   cfut_map
@@ -9172,9 +9625,10 @@ CFUTDEF int cfut_join(cfut_future *f)
    empty and somebody is idle it forks the upper half, and so on. So a range is
    split only as often as somebody wants a part, and the dear items are found
    wherever they are. But what a worker has not forked nobody can take while it
-   is in an item. Hence it begins by forking down to a single item, and goes on
-   so while items take long; the price of a fork is then nothing. Once items
-   prove to be short, it only looks whether somebody is hungry.
+   is in an item. Hence it begins by forking down to a few items, and goes on
+   so, down to one, while items take long; the price of a fork is then nothing. As
+   far as items prove to be short, many run between two looks whether somebody is
+   hungry, in a loop that the compiler has made with the task's function in it.
    From outside, the whole range is one task of the pool.
    For other executors, and when a caller from outside takes part: some tasks
    that take chunks from a common counter. */
@@ -9198,7 +9652,7 @@ typedef struct cfuti_piece {
     cfuti_map_state *map;
     size_t lo, hi;
     cfuti_thread *forker;
-    bool slow;                      /* what the forker knows of items; only for it */
+    size_t pace;                    /* what the forker knows of items; only for it */
     bool ran;                       /* else it was cancelled or refused */
     cfut_future f;
 } cfuti_piece;
@@ -9206,14 +9660,22 @@ typedef struct cfuti_piece {
 /* A range that runs on this thread, on the stack of cfuti_map_range. */
 typedef struct cfuti_range {
     cfuti_map_state *map;
-    size_t at, hi;                  /* at is the item that runs */
+    size_t at, hi;                  /* at is behind the item that runs */
+    size_t batch;                   /* where the batch that runs began; else SIZE_MAX */
     cfuti_piece *upper;             /* forked and not yet joined */
     struct cfuti_range *outer;
 } cfuti_range;
 
+/* The pace of a range is how many items run between two looks around. It grows
+   while that many take less than CFUTI_QUICK_NS, and shrinks when they take more
+   than CFUTI_SLOW_NS. */
 enum {
-    CFUTI_SLOW_NS = 2000,           /* an item that takes this long is worth a fork */
-    CFUTI_BATCH = 16                /* of shorter ones so many run between two looks around */
+    CFUTI_UNKNOWN = 0,              /* pace: run one item, to know */
+    CFUTI_DEAR = 1,                 /* pace: an item is worth a fork */
+    CFUTI_BRISK = 16,               /* pace, to begin with, when the first item was short */
+    CFUTI_PACE_MAX = 1024,
+    CFUTI_QUICK_NS = 500,
+    CFUTI_SLOW_NS = 2000
 };
 
 static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
@@ -9245,20 +9707,22 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
     return true;
 }
 
-static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow);
+static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace);
 
 static int cfuti_piece_fn(const void *in, void *out)
 {
     cfuti_piece *p = *(cfuti_piece *const *)in;
-    bool slow = p->forker != cfuti_self() || p->slow;
+    size_t pace = p->forker == cfuti_self() ? p->pace : (size_t)CFUTI_UNKNOWN;
 
     (void)out;
     p->ran = true;
-    cfuti_map_range(p->map, p->lo, p->hi, slow);
+    cfuti_map_range(p->map, p->lo, p->hi, pace);
     return CFUT_OK;
 }
 
-static const cfut_task cfuti_piece_task = { cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0 };
+static const cfut_task cfuti_piece_task = {
+    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0, 0, 0, NULL
+};
 
 static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size_t hi)
 {
@@ -9266,12 +9730,12 @@ static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size
     p->lo = lo;
     p->hi = hi;
     p->forker = NULL;
-    p->slow = true;
+    p->pace = CFUTI_UNKNOWN;
     p->ran = false;
 }
 
 /* Forks the upper half of r, at a multiple of the grain, and runs the lower. */
-static bool cfuti_map_split(cfuti_range *r, bool slow)
+static size_t cfuti_map_split(cfuti_range *r, size_t pace)
 {
     cfuti_map_state *m = r->map;
     size_t chunks = (r->hi - r->at - 1) / m->grain + 1, lo = r->at;
@@ -9283,15 +9747,16 @@ static bool cfuti_map_split(cfuti_range *r, bool slow)
     cfut_fork(&upper.f, &cfuti_piece_task, &p, NULL);
     r->upper = p;
     r->at = r->hi = upper.lo;
-    upper.slow = slow = cfuti_map_range(m, lo, upper.lo, slow);
+    upper.pace = pace = cfuti_map_range(m, lo, upper.lo, pace);
     status = cfut_join(&upper.f);
     r->upper = NULL;
     if (!upper.ran) cfuti_map_skip(m, upper.lo, upper.hi, status);
-    return slow;
+    return pace;
 }
 
-/* Runs the items up to end, or until the map is stopped, in the frame of r's task. */
-static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
+/* Runs the items up to end, or until the map is stopped, in the frame of r's task:
+   one by one. */
+static void cfuti_map_singly(cfuti_range *r, size_t end, cfuti_frame *frame)
 {
     cfuti_map_state *m = r->map;
     const cfut_task task = *m->task;
@@ -9312,47 +9777,92 @@ static void cfuti_map_items(cfuti_range *r, size_t end, cfuti_frame *frame)
     }
 }
 
-/* Runs one chunk of r, or several if items are short: what goes on around costs
-   as much as a tiny item. Whole ones, as r may be split behind them. */
-static bool cfuti_map_chunk(cfuti_range *r, cfuti_frame *frame, bool slow)
+/* The same, if no look at the clock is due between them: by the task's own loop. */
+static void cfuti_map_batch(cfuti_range *r, size_t end)
 {
-    size_t grain = r->map->grain;
-    size_t n = slow || grain > CFUTI_BATCH ? grain : CFUTI_BATCH / grain * grain;
-    cfut_ns began = slow ? cfuti_now() : 0;
+    cfuti_map_state *m = r->map;
+    const cfut_task *task = m->task;
 
-    cfuti_map_items(r, r->hi - r->at > n ? r->at + n : r->hi, frame);
-    return slow && cfuti_now() - began >= CFUTI_SLOW_NS;
+    while (r->at < end && !cfuti_load_relaxed(&m->scope.stop)) {    /* relaxed: as above */
+        size_t first = r->at, i = first, last;
+        int status;
+
+        r->batch = first;
+        last = first - 1 + task->batch(m->in ? m->in + first * task->in_size : NULL,
+                                       m->out ? m->out + first * task->out_size : NULL,
+                                       end - first, &r->at, &status);
+        r->batch = SIZE_MAX;
+        for (; m->status && i < last; i++) m->status[i] = CFUT_OK;
+        if (CFUTI_UNLIKELY(status || m->status))
+            cfuti_map_note(m, last, status == CFUT_TIMEOUT ? ETIMEDOUT : status);
+    }
+}
+
+/* Runs some of r at its pace; returns the next one. Whole chunks, as r may be split
+   behind them. *now: of the last look at the clock, or 0. */
+static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cfut_ns *now)
+{
+    cfuti_map_state *m = r->map;
+    size_t n = pace > m->grain ? pace / m->grain * m->grain : m->grain;
+    cfut_ns began = *now ? *now : cfuti_now(), took;
+    size_t end;
+
+    if (n > r->hi - r->at) n = r->hi - r->at;
+    end = r->at + n;
+    if (CFUTI_EXCEPTIONS || !m->task->batch || m->scope.deadline != CFUT_FOREVER)
+        cfuti_map_singly(r, end, frame);
+    else
+        cfuti_map_batch(r, end);
+    *now = cfuti_now();
+    took = *now - began;
+    if (pace <= CFUTI_DEAR) return took >= CFUTI_SLOW_NS ? CFUTI_DEAR : CFUTI_BRISK;
+    if (took >= CFUTI_SLOW_NS) return pace / 4 + 1;
+    return took < CFUTI_QUICK_NS && pace < CFUTI_PACE_MAX ? pace * 2 : pace;
 }
 
 /* Whether somebody is idle and this worker has nothing else to give. */
 static bool cfuti_hungry(const cfuti_worker *w)
 {
     /* relaxed: hints; a miss costs an item's time */
-    return cfuti_load_relaxed(&w->pool->hint) != 0 && w->bot == cfuti_load_relaxed(&w->top);
+    return cfuti_load_relaxed(&w->pool->hint) != 0 && w->deque.bot == cfuti_load_relaxed(&w->top);
 }
 
-/* Runs [lo, hi) on this thread. slow: whether to take items for slow at first;
-   returns whether they were. */
-static bool cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, bool slow)
+/* Whether to fork the upper half of r, which w runs. Of items not known yet there is
+   one in the way of so many: they wait for it at most once. */
+static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t pace)
+{
+    const cfuti_map_state *m = r->map;
+    size_t left = r->hi - r->at;
+
+    if (left <= m->grain) return false;
+    if (pace == CFUTI_UNKNOWN) return left > m->n / (64 * m->pool->max_workers);
+    return pace == CFUTI_DEAR || cfuti_hungry(w);
+}
+
+/* Runs [lo, hi) on this thread, at first at that pace; returns the last. */
+static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace)
 {
     cfuti_thread *t = cfuti_self();
-    cfuti_frame *frame = t->frame;
-    cfuti_worker *w = m->pool ? cfuti_worker_of(t, m->pool) : NULL;
+    cfuti_frame *frame = (cfuti_frame *)cfuti_top();
+    cfuti_worker *w = m->pool && m->pool->max_workers > 1 ? cfuti_worker_of(t, m->pool) : NULL;
     const cfuti_scope *outer = frame->scope;
-    cfuti_range r = { m, lo, hi, NULL, t->range };
+    cfuti_range r = { m, lo, hi, SIZE_MAX, NULL, t->range };
+    cfut_ns now = 0;
 
     t->range = &r;
     frame->scope = &m->scope;
     while (r.at < r.hi && !cfuti_map_stopped(m)) {
-        if (w && r.hi - r.at > m->grain && (slow || cfuti_hungry(w)))
-            slow = cfuti_map_split(&r, slow);
-        else
-            slow = cfuti_map_chunk(&r, frame, slow);
+        if (w && cfuti_map_splits(&r, w, pace)) {
+            pace = cfuti_map_split(&r, pace);
+            now = 0;
+        } else {
+            pace = cfuti_map_step(&r, frame, pace, &now);
+        }
     }
     cfuti_map_skip(m, r.at, r.hi, CFUT_CANCELLED);
     frame->scope = outer;
     t->range = r.outer;
-    return slow;
+    return pace;
 }
 
 /* An item has ended its thread: the rest of its range ends with it, and what was
@@ -9365,6 +9875,8 @@ static void cfuti_abandon_ranges(cfuti_thread *t)
         uintptr_t owner;
 
         t->range = r->outer;
+        for (size_t i = r->batch; r->map->status && i < r->at - 1; i++)
+            r->map->status[i] = CFUT_OK;        /* what came before it in its batch */
         if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
         if (!p) continue;
         owner = cfuti_load_relaxed(&p->f.owner);        /* relaxed: a thief's, or our own */
@@ -9380,6 +9892,7 @@ static int cfuti_share_fn(const void *in, void *out)
 {
     cfuti_piece *p = *(cfuti_piece *const *)in;
     cfuti_map_state *m = p->map;
+    size_t pace = CFUTI_BRISK;
 
     (void)out;
     p->ran = true;
@@ -9388,11 +9901,13 @@ static int cfuti_share_fn(const void *in, void *out)
         size_t lo = cfuti_add_relaxed(&m->next, m->grain);
 
         if (lo >= m->n) return CFUT_OK;
-        cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, false);
+        pace = cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, pace);
     }
 }
 
-static const cfut_task cfuti_share_task = { cfuti_share_fn, "map", sizeof(cfuti_piece *), 0 };
+static const cfut_task cfuti_share_task = {
+    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0, 0, 0, NULL
+};
 
 /* Waits for a piece; on the map's timeout stops all, and waits on. */
 static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
@@ -9492,6 +10007,22 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
     status = cfuti_map_join(m, &root);
     if (!root.ran) cfuti_map_skip(m, 0, m->n, status);
+}
+
+/* In a task that runs bare: it needs a frame now. */
+static void cfuti_map_in_bare(cfuti_map_state *m)
+{
+    cfuti_place *here = cfuti_place_here();
+    cfuti_frame frame;
+
+    frame.future = cfuti_future_at(here->top);
+    frame.executor = &m->pool->base;
+    frame.outer = here->top;
+    frame.code = 0;
+    here->top = (uintptr_t)&frame;
+    cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
+    here->top = frame.outer;
+    if (frame.code) memcpy(cfuti_text_at(here->top, frame.code), frame.text, sizeof frame.text);
 }
 
 /* ---- on a process pool ---- */
@@ -9661,8 +10192,10 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     if (m->grain == 0) m->grain = 1;
     if (!inside) {
         cfuti_map_pool(m, ex);
-    } else if (t->frame) {
-        cfuti_map_range(m, 0, m->n, true);
+    } else if (cfuti_top() & 1) {
+        cfuti_map_in_bare(m);
+    } else if (cfuti_top()) {
+        cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
     } else {                        /* in a callback: a frame of its own */
         cfuti_piece_init(root, m, 0, m->n);
         piece.f.task = &cfuti_piece_task;
@@ -9676,7 +10209,7 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
                      const cfut_map_desc *desc)
 {
     static cfut_map_desc defaults;     /* zero; not const, which C++ would want written out */
-    const cfuti_thread *t = cfuti_self();
+    const uintptr_t top = cfuti_top();
     cfuti_map_state m;
 
     if (!desc) desc = &defaults;
@@ -9693,10 +10226,8 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     m.n = m.first = n;
     m.grain = desc->chunksize < n ? desc->chunksize : n;
     m.status = desc->status;
-    if (t->frame) {
-        m.scope.task = t->frame->future;
-        m.scope.outer = t->frame->scope;
-    }
+    m.scope.task = cfuti_future_at(top);
+    if (top && !(top & 1)) m.scope.outer = ((const cfuti_frame *)top)->scope;
     m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
     cfuti_map_run(&m, ex, desc->caller_runs);
     return m.timed_out || cfuti_expired(m.scope.deadline) ? (int)CFUT_TIMEOUT : m.code;
@@ -10253,7 +10784,7 @@ CFUTDEF bool cfut_cancel(cfut_future *f)
     bool by_hand;
 
     if (!f) return false;
-    s = cfuti_load_acquire(&f->state);          /* acquire: as in cfuti_view */
+    s = cfuti_state_of(f);
     if (cfuti_is_foreign(f, s)) return false;
     s = cfuti_future_lock(f);
     if (cfuti_is_final(s)) return (s & CFUTI_STATE) != CFUT_STATE_FINISHED;
@@ -10401,15 +10932,15 @@ CFUTDEF void cfut_run(cfut_future *f)
 
 CFUTDEF int cfut_fail(int code, const char *fmt, ...)
 {
-    cfuti_frame *frame = cfuti_self()->frame;
     va_list args;
 
     if (code == 0) code = CFUT_FAILED;
-    if (frame && fmt) {
+    if (cfuti_top() && fmt) {
+        char *text = cfuti_text_at(cfuti_top(), code == CFUT_TIMEOUT ? ETIMEDOUT : code);
+
         va_start(args, fmt);
-        vsnprintf(frame->text, sizeof frame->text, fmt, args);
+        vsnprintf(text, CFUTI_TEXT_SIZE, fmt, args);
         va_end(args);
-        frame->code = code == CFUT_TIMEOUT ? ETIMEDOUT : code;
     }
     return code;
 }
@@ -10422,13 +10953,13 @@ static bool cfuti_asked_to_stop(const cfut_future *f)
 
 CFUTDEF bool cfut_stop_requested(void)
 {
-    const cfuti_frame *frame = cfuti_self()->frame;
+    const uintptr_t top = cfuti_top();
     const cfuti_scope *scope;
 
-    if (!frame) return false;
     if (cfuti_self()->stop && cfuti_load_relaxed(cfuti_self()->stop)) return true;     /* as above */
-    if (cfuti_asked_to_stop(frame->future)) return true;
-    for (scope = frame->scope; scope; scope = scope->outer)
+    if (cfuti_asked_to_stop(cfuti_future_at(top))) return true;
+    if (!top || (top & 1)) return false;
+    for (scope = ((const cfuti_frame *)top)->scope; scope; scope = scope->outer)
         if (cfuti_load_relaxed(&scope->stop) || cfuti_expired(scope->deadline) ||
             cfuti_asked_to_stop(scope->task))
             return true;
@@ -10437,16 +10968,15 @@ CFUTDEF bool cfut_stop_requested(void)
 
 CFUTDEF cfut_executor *cfut_current(void)
 {
-    const cfuti_frame *frame = cfuti_self()->frame;
-
-    return frame ? frame->executor : NULL;
+    return cfuti_executor_here(cfuti_self());
 }
 
 CFUTDEF cfut_future *cfut_current_future(void)
 {
-    const cfuti_frame *frame = cfuti_self()->frame;
+    cfut_future *f = cfuti_future_at(cfuti_top());
 
-    return frame ? frame->future : NULL;
+    if (f) cfuti_state_of(f);       /* who gets it may do all with it that others may */
+    return f;
 }
 
 CFUTDEF const char *cfut_worker_name(void)

@@ -133,12 +133,14 @@ CFUT_TASK(fib, int, int);
 
 static inline int fib(const int *n, int *out)
 {
-    int less = *n - 2, right, status;
+    int less, right, status;
     fib_future left;
 
-    *out = *n;
-    if (*n < 2)
+    if (*n < 2) {
+        *out = *n;
         return 0;
+    }
+    less = *n - 2;
     fib_submit(our_only, &left, *n - 1);
     fib(&less, &right);
     status = fib_result(&left);
@@ -161,12 +163,14 @@ CFUT_TASK(forked_fib, int, int);
 
 static inline int forked_fib(const int *n, int *out)
 {
-    int less = *n - 2, right, status;
+    int less, right, status;
     forked_fib_future left;
 
-    *out = *n;
-    if (*n < 2)
+    if (*n < 2) {
+        *out = *n;
         return 0;
+    }
+    less = *n - 2;
     forked_fib_fork(&left, *n - 1);
     forked_fib(&less, &right);
     status = forked_fib_join(&left);

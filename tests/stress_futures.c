@@ -1,5 +1,5 @@
-/* stress_futures.c: random submits, cancels, results, waits, iterations and
-   callbacks, from outside threads and from tasks, on futures that each lie in a
+/* stress_futures.c: random submits, forks, cancels, results, waits, iterations
+   and callbacks, from outside threads and from tasks, on futures that each lie in a
    page of their own, unmapped as soon as that is allowed. Every future must
    reach exactly one final state, and every result must be right.
 
@@ -39,7 +39,7 @@ static int64_t now_ns(void)
 
 /* ---- one future and what is known about it ---- */
 
-enum kind { SQUARE, FAIL, SPIN, NEST, WATCH, MEDDLE, KINDS };
+enum kind { SQUARE, FAIL, SPIN, NEST, WATCH, MEDDLE, FORK, KINDS };
 
 /* Outlives the future's page. The atomics are written by other threads. */
 struct ticket {
@@ -95,6 +95,60 @@ static void nest(struct ticket *t)
     pages_init(&pages, NESTED_BATCH);
     run_batch(t->batch->phase, &pages, t->batch->depth + 1, (uint64_t)t->x * 77 + 1);
     pages_end(&pages);
+}
+
+/* A tree of forks, here and there with a cancel or a submit in between. */
+struct twig { struct phase *phase; uint64_t seed; int height; cfut_future *self; };
+enum { TWIGS = 3 };
+
+static int twig(const struct twig *in, int *nodes);
+CFUT_TASK(twig, struct twig, int);
+
+static int join_twig(const struct twig *in, twig_future *f, bool cancelled)
+{
+    int status = twig_join(f);
+
+    if (status == CFUT_OK) {
+        expect(!cancelled, "a true cancel, and it ran", in->height, 0);
+        return f->out;
+    }
+    expect(status == CFUT_CANCELLED, "a wrong status of a fork", status, in->height);
+    expect(cancelled || get(&in->phase->closing), "a fork was cancelled", in->height, 0);
+    return 0;
+}
+
+static int twig(const struct twig *in, int *nodes)
+{
+    twig_future f[TWIGS], submitted;
+    uint64_t seed = in->seed;
+    bool cancelled[TWIGS] = { false }, submits = next_random(&seed) % 8 == 0;
+    int n = in->height ? (int)(next_random(&seed) % (TWIGS + 1)) : 0;
+
+    if (next_random(&seed) % 4 == 0)
+        expect(cfut_current_future() == in->self, "a fork has the wrong future", in->height, n);
+    *nodes = 1;
+    for (int i = 0; i < n; i++)
+        twig_fork(&f[i], (struct twig){ in->phase, next_random(&seed), in->height - 1,
+                                        &f[i].base });
+    if (submits)
+        twig_submit(in->phase->pool, &submitted,
+                    (struct twig){ in->phase, seed, 0, &submitted.base });
+    if (n && next_random(&seed) % 8 == 0)
+        cancelled[seed % (unsigned)n] = cfut_cancel(&f[seed % (unsigned)n].base);
+    for (int i = n - 1; i >= 0; i--)
+        *nodes += join_twig(in, &f[i], cancelled[i]);
+    if (submits)
+        twig_result(&submitted);
+    return CFUT_OK;
+}
+
+static void fork_tree(struct ticket *t)
+{
+    struct twig root = { t->batch->phase, (uint64_t)t->x * 31 + 7, 3 + t->x % 5, NULL };
+    int nodes = 0;
+
+    root.self = cfut_current_future();
+    expect(twig(&root, &nodes) == CFUT_OK && nodes > 0, "a tree failed", nodes, t->x);
 }
 
 /* Waits for futures of the same batch that were submitted before this one, so
@@ -171,6 +225,7 @@ static int job(struct ticket *const *in, int *out)
     case NEST: nest(t); break;
     case WATCH: watch(t); break;
     case MEDDLE: meddle(t); break;
+    case FORK: fork_tree(t); break;
     default: break;
     }
     return CFUT_OK;

@@ -384,7 +384,7 @@ END_TEST
 
 START_TEST(submit_of_task_without_function_is_refused_with_invalid)
 {
-    static const cfut_task empty = { NULL, "empty", 0, 0 };
+    static const cfut_task empty = { NULL, "empty", 0, 0, 0, 0, NULL };
     cfut_executor *ex = test_pool();
     cfut_future f;
 
@@ -414,7 +414,7 @@ static int no_arguments(const void *in, void *out)
 /* SEM 60, 19: a task without argument and result is a success */
 START_TEST(submit_without_in_and_out_passes_null)
 {
-    static const cfut_task task = { no_arguments, NULL, 0, 0 };
+    static const cfut_task task = { no_arguments, NULL, 0, 0, 0, 0, NULL };
     cfut_executor *ex = test_pool();
     cfut_future f;
 
@@ -1625,6 +1625,33 @@ START_TEST(pthread_exit_in_task_run_on_the_spot_ends_both)
 }
 END_TEST
 
+static int join_leaver(leave_thread_future *const *f, int *out)
+{
+    leave_thread_fork(*f, 1);
+    *out = leave_thread_join(*f);
+    return CFUT_OK;
+}
+CFUT_TASK(join_leaver, leave_thread_future *, int);
+
+/* SEM 20: the same by fork and join, which leaves it to the forker */
+START_TEST(pthread_exit_in_forked_task_ends_both)
+{
+    cfut_executor *ex = pool_of(1);
+    leave_thread_future inner;
+    join_leaver_future outer;
+    square_future f;
+
+    for (int i = 0; i < 3; i++) {
+        join_leaver_submit(ex, &outer, &inner);
+        ck_assert_int_eq(join_leaver_result(&outer), CFUT_ABANDONED);
+        ck_assert_int_eq(leave_thread_result(&inner), CFUT_ABANDONED);
+        square_submit(ex, &f, 3);
+        ck_assert_int_eq(square_result(&f), CFUT_OK);
+    }
+    end_pool(ex);
+}
+END_TEST
+
 static int leave_with_text(const int *in, int *out)
 {
     *out = cfut_fail(*in, "left early");
@@ -1848,7 +1875,7 @@ END_TEST
 /* SEM 10 */
 START_TEST(describe_of_task_without_name_says_question_mark)
 {
-    static const cfut_task task = { no_arguments, NULL, 0, 0 };
+    static const cfut_task task = { no_arguments, NULL, 0, 0, 0, 0, NULL };
     cfut_executor *ex = test_pool();
     cfut_future f;
 
@@ -2132,6 +2159,7 @@ static void fill_errors(TCase *tc)
     tcase_add_test(tc, pthread_exit_in_many_queued_tasks_drains);
     tcase_add_test(tc, pthread_exit_in_task_runs_its_callbacks);
     tcase_add_test(tc, pthread_exit_in_task_run_on_the_spot_ends_both);
+    tcase_add_test(tc, pthread_exit_in_forked_task_ends_both);
     tcase_add_test(tc, error_when_abandoned_after_fail_is_strerror);
     tcase_add_test(tc, worker_after_failed_task_goes_on);
 }

@@ -1421,8 +1421,58 @@ START_TEST(stream_of_an_action_runs_each_item)
 }
 END_TEST
 
+/* ---- many short items: the task's own loop ---- */
+
+enum { MANY_SHORT = 5000 };
+
+/* Every seventh fails. */
+static int fail_at_times(const int *x, int *out)
+{
+    *out = 3 * *x;
+    return *x % 7 == 6 ? *x : CFUT_OK;
+}
+CFUT_TASK(fail_at_times, int, int);
+
+static void expect_many_short(cfut_executor *ex, const cfut_task *task, cfut_map_desc desc)
+{
+    static int in[MANY_SHORT], out[MANY_SHORT], status[MANY_SHORT];
+
+    for (int i = 0; i < MANY_SHORT; i++) {
+        in[i] = i;
+        out[i] = status[i] = -1;
+    }
+    desc.status = status;
+    ck_assert_int_eq(cfut_map(ex, task, in, out, MANY_SHORT, &desc), 6);
+    for (int i = 0; i < MANY_SHORT; i++) {
+        ck_assert_int_eq(out[i], 3 * i);
+        ck_assert_int_eq(status[i], i % 7 == 6 ? i : CFUT_OK);
+    }
+}
+
+/* SEM 50, 53: with chunks, with a limit of time, and for a task made by hand, which
+   has no loop of its own. */
+START_TEST(map_of_many_short_items_notes_each_failure)
+{
+    cfut_executor *ex = test_pool();
+    static const cfut_task by_hand = {
+        .fn = fail_at_times_thunk, .name = "by hand", .in_size = sizeof(int),
+        .out_size = sizeof(int)
+    };
+
+    for (int i = 0; i < 20; i++) {
+        expect_many_short(ex, &fail_at_times_task, (cfut_map_desc){ .chunksize = (size_t)i * 10 });
+        expect_many_short(ex, &by_hand, (cfut_map_desc){ .chunksize = (size_t)i });
+    }
+    expect_many_short(ex, &fail_at_times_task, (cfut_map_desc){ .timeout = CFUT_SEC(1000) });
+    expect_many_short(ex, &fail_at_times_task, (cfut_map_desc){ .caller_runs = true });
+    expect_many_short(cfut_inline_executor(), &fail_at_times_task, (cfut_map_desc){ 0 });
+    end_pool(ex);
+}
+END_TEST
+
 static void fill_map(TCase *tc)
 {
+    tcase_add_test(tc, map_of_many_short_items_notes_each_failure);
     tcase_add_test(tc, map_gives_results_in_input_order);
     tcase_add_test(tc, map_over_a_million_items_ends);
     tcase_add_test(tc, map_over_nothing_is_ok);

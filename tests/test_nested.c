@@ -487,6 +487,289 @@ START_TEST(fork_in_a_closed_pool_still_joins)
 }
 END_TEST
 
+/* An idle worker is woken by a fork: else this would wait for ever. */
+static int wait_for_my_fork(struct hold *const *hold)
+{
+    occupy_future f;
+
+    hold_init(*hold);
+    occupy_fork(&f, *hold);
+    gate_wait(&(*hold)->started);
+    gate_open(&(*hold)->release);
+    return occupy_join(&f) == CFUT_OK && f.out == 1 ? CFUT_OK : EIO;
+}
+CFUT_ACTION(wait_for_my_fork, struct hold *);
+
+START_TEST(fork_beside_an_idle_worker_runs_there)
+{
+    cfut_executor *pool = pool_of(2);
+    wait_for_my_fork_future f;
+    struct hold hold;
+
+    for (int i = 0; i < 20; i++) {
+        wait_for_my_fork_submit(pool, &f, &hold);
+        ck_assert_int_eq(wait_for_my_fork_result(&f), CFUT_OK);
+    }
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+enum { MORE_THAN_FIT = 3000 };
+
+static int fork_more_than_fit(square_future *const *f)
+{
+    int bad = 0;
+
+    for (int i = 0; i < MORE_THAN_FIT; i++)
+        square_fork(&(*f)[i], i);
+    for (int i = MORE_THAN_FIT - 1; i >= 0; i--)
+        bad += square_join(&(*f)[i]) != CFUT_OK || (*f)[i].out != i * i;
+    return bad;
+}
+CFUT_ACTION(fork_more_than_fit, square_future *);
+
+/* What the deque has no room for. */
+START_TEST(fork_of_more_than_the_deque_holds_ends)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    square_future *many = calloc(MORE_THAN_FIT, sizeof *many);
+    fork_more_than_fit_future f;
+
+    for (int i = 0; i < 6; i++) {
+        fork_more_than_fit_submit(i % 2 ? one : pool, &f, many);
+        ck_assert_int_eq(fork_more_than_fit_result(&f), 0);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+    free(many);
+}
+END_TEST
+
+/* What a forker may do with its fork besides joining it. */
+static void count_one(cfut_future *f, void *n)
+{
+    (void)f;
+    counter_add(n, 1);
+}
+
+static int cancels_its_fork(struct counter *const *told)
+{
+    square_future f, g;
+    bool done;
+
+    square_fork(&f, 3);
+    square_fork(&g, 4);
+    done = cfut_done(&g.base);
+    cfut_on_done(&g.base, count_one, *told);
+    if (!cfut_cancel(&g.base) || square_join(&g) != CFUT_CANCELLED)
+        return 1;
+    if (done || !cfut_cancelled(&g.base) || counter_get(*told) != 1)
+        return 2;
+    return square_join(&f) == CFUT_OK && f.out == 9 && cfut_done(&f.base) ? CFUT_OK : 3;
+}
+CFUT_ACTION(cancels_its_fork, struct counter *);
+
+START_TEST(fork_that_its_forker_cancels_is_cancelled)
+{
+    cfut_executor *one = pool_of(1);
+    struct counter told;
+    cancels_its_fork_future f;
+
+    counter_init(&told);
+    cancels_its_fork_submit(one, &f, &told);
+    ck_assert_int_eq(cancels_its_fork_result(&f), CFUT_OK);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+/* Outside a worker, too. */
+START_TEST(fork_cancelled_before_it_ran_at_the_join_does_not_run)
+{
+    square_future f;
+
+    f.out = 0;
+    square_fork(&f, 3);
+    ck_assert(cfut_cancel(&f.base));
+    ck_assert_int_eq(square_join(&f), CFUT_CANCELLED);
+    ck_assert_int_eq(f.out, 0);
+    ck_assert_int_eq(cfut_future_state(&f.base), CFUT_STATE_CANCELLED_AND_NOTIFIED);
+}
+END_TEST
+
+static int adds_a_callback_to_its_fork(struct counter *const *told)
+{
+    fail_with_future f;
+
+    fail_with_fork(&f, 5);
+    cfut_on_done(&f.base, count_one, *told);
+    return fail_with_join(&f) == 5 && strcmp(cfut_error(&f.base), "failed with 5") == 0 ? CFUT_OK
+                                                                                        : EIO;
+}
+CFUT_ACTION(adds_a_callback_to_its_fork, struct counter *);
+
+START_TEST(callback_that_the_forker_adds_to_its_fork_runs_once)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    struct counter told;
+    adds_a_callback_to_its_fork_future f;
+
+    counter_init(&told);
+    for (int i = 0; i < 50; i++) {
+        adds_a_callback_to_its_fork_submit(i % 2 ? one : pool, &f, &told);
+        ck_assert_int_eq(adds_a_callback_to_its_fork_result(&f), CFUT_OK);
+        ck_assert_int_eq(counter_get(&told), i + 1);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int waits_for_its_forks(const int *unused)
+{
+    square_future f[4];
+    cfut_future *fs[] = { &f[2].base, &f[3].base };
+
+    (void)unused;
+    for (int i = 0; i < 4; i++)
+        square_fork(&f[i], i);
+    if (cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER) != 2 || f[2].out + f[3].out != 13)
+        return 1;
+    if (square_join(&f[3]) != CFUT_OK || square_result(&f[1]) != CFUT_OK || f[1].out != 1)
+        return 2;
+    return square_join(&f[0]);
+}
+CFUT_ACTION(waits_for_its_forks, int);
+
+START_TEST(fork_that_its_forker_waits_for_otherwise_ends)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    waits_for_its_forks_future f;
+
+    for (int i = 0; i < 50; i++) {
+        waits_for_its_forks_submit(i % 2 ? one : pool, &f, i);
+        ck_assert_int_eq(waits_for_its_forks_result(&f), CFUT_OK);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int join_in_another_order(const int *unused)
+{
+    square_future f, g, h;
+
+    (void)unused;
+    square_fork(&f, 3);
+    square_submit(cfut_current(), &g, 4);
+    square_fork(&h, 5);
+    if (square_join(&f) != CFUT_OK || square_join(&h) != CFUT_OK || square_result(&g) != CFUT_OK)
+        return 1;
+    return f.out == 9 && g.out == 16 && h.out == 25 ? CFUT_OK : 2;
+}
+CFUT_ACTION(join_in_another_order, int);
+
+/* What was submitted in between is not lost. */
+START_TEST(join_below_a_queued_task_leaves_that_queued)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    join_in_another_order_future f;
+
+    for (int i = 0; i < 50; i++) {
+        join_in_another_order_submit(i % 2 ? one : pool, &f, 0);
+        ck_assert_int_eq(join_in_another_order_result(&f), CFUT_OK);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+/* In a forked task everything about the running task is its own. */
+static int asked_to_stop(cfut_executor *const *pool, int *out)
+{
+    int xs[] = { 1, 2, 3 }, ys[3];
+    bool before = cfut_stop_requested(), can = cfut_cancel(cfut_current_future());
+
+    *out = cfut_current() == *pool && !before && !can && cfut_stop_requested() &&
+           cfut_running(cfut_current_future());
+    if (square_map(*pool, xs, ys, 3) != CFUT_OK || ys[2] != 9)
+        *out = 0;
+    cfut_fail(6, "not the status");
+    return CFUT_TIMEOUT;
+}
+CFUT_TASK(asked_to_stop, cfut_executor *, int);
+
+static int fails_in_a_map(const int *code, int *out)
+{
+    int codes[] = { *code, *code }, outs[2];
+
+    *out = 0;
+    return fail_with_map(cfut_current(), codes, outs, 2);
+}
+CFUT_TASK(fails_in_a_map, int, int);
+
+static int fork_what_asks(cfut_executor *const *pool)
+{
+    asked_to_stop_future f;
+    fails_in_a_map_future g;
+
+    asked_to_stop_fork(&f, *pool);
+    if (asked_to_stop_join(&f) != ETIMEDOUT || !f.out || cfut_stop_requested())
+        return 1;
+    if (strcmp(cfut_error(&f.base), cfut_strerror(ETIMEDOUT)) != 0)
+        return 2;
+    fails_in_a_map_fork(&g, 7);
+    return fails_in_a_map_join(&g) == 7 ? CFUT_OK : 3;
+}
+CFUT_ACTION(fork_what_asks, cfut_executor *);
+
+START_TEST(forked_task_sees_itself_as_the_running_one)
+{
+    cfut_executor *one = pool_of(1), *pool = test_pool();
+    fork_what_asks_future f;
+
+    for (int i = 0; i < 20; i++) {
+        cfut_executor *ex = i % 2 ? one : pool;
+
+        fork_what_asks_submit(ex, &f, ex);
+        ck_assert_int_eq(fork_what_asks_result(&f), CFUT_OK);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+    cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int waits_for(cfut_future *const *f)
+{
+    return cfut_result(*f);
+}
+CFUT_ACTION(waits_for, cfut_future *);
+
+/* Its fork waits for itself. */
+static int fork_a_circle(cfut_future *const *unused, int *out)
+{
+    waits_for_future f;
+    int status;
+
+    (void)unused;
+    waits_for_fork(&f, cfut_current_future());
+    status = waits_for_join(&f);
+    *out = strstr(cfut_error(&f.base), "waits_for -> ") == cfut_error(&f.base);
+    return status;
+}
+CFUT_TASK(fork_a_circle, cfut_future *, int);
+
+START_TEST(deadlock_in_a_forked_task_is_told)
+{
+    cfut_executor *one = pool_of(1);
+    fork_a_circle_future f;
+
+    fork_a_circle_submit(one, &f, NULL);
+    ck_assert_int_eq(fork_a_circle_result(&f), CFUT_DEADLOCK);
+    ck_assert_int_eq(f.out, 1);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
 static int mixed(const int *n, int *out);
 CFUT_TASK(mixed, int, int);
 
@@ -1277,6 +1560,15 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, join_returns_the_forked_tasks_status);
     tcase_add_test(tc, fork_in_a_closed_pool_still_joins);
     tcase_add_test(tc, fork_and_submit_mixed_end);
+    tcase_add_test(tc, fork_beside_an_idle_worker_runs_there);
+    tcase_add_test(tc, fork_of_more_than_the_deque_holds_ends);
+    tcase_add_test(tc, fork_that_its_forker_cancels_is_cancelled);
+    tcase_add_test(tc, fork_cancelled_before_it_ran_at_the_join_does_not_run);
+    tcase_add_test(tc, callback_that_the_forker_adds_to_its_fork_runs_once);
+    tcase_add_test(tc, fork_that_its_forker_waits_for_otherwise_ends);
+    tcase_add_test(tc, join_below_a_queued_task_leaves_that_queued);
+    tcase_add_test(tc, forked_task_sees_itself_as_the_running_one);
+    tcase_add_test(tc, deadlock_in_a_forked_task_is_told);
     tcase_add_test(tc, nested_chain_of_great_depth_ends);
     tcase_add_test(tc, nested_chain_of_great_depth_in_a_pool_ends);
     tcase_add_test(tc, nested_chain_queued_last_first_needs_little_stack);

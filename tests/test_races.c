@@ -219,9 +219,9 @@ static int join_while_cancelled(struct family *const *in)
     square_submit(cfut_current(), &m->child, 3);
     m->cancel.f = &m->child.base;
     if (m->kinds == WRITES)
-        lay_ambush(WRITES, &w->bot, 0, cancel_at_once, m);
+        lay_ambush(WRITES, &w->deque.bot, 0, cancel_at_once, m);
     else
-        lay_ambush(LOADS, &w->lim, 0, cancel_at_once, m);
+        lay_ambush(LOADS, &w->deque.lim, 0, cancel_at_once, m);
     m->cancel.how = square_result(&m->child);
     ck_assert_int_eq(ambush.kinds, 0);
     return 0;
@@ -252,6 +252,138 @@ END_TEST
 START_TEST(cancel_while_the_owner_takes_its_task_loses)
 {
     expect_cancel_against_claim(LOADS, false);
+}
+END_TEST
+
+/* A task that has forked two children, and a thief. */
+struct forks { square_future child[2]; cfuti_worker *victim; cfut_future *stolen; };
+
+static void *steal_and_run(void *arg)
+{
+    struct forks *m = arg;
+
+    m->stolen = cfuti_deque_steal(m->victim, true);
+    if (m->stolen)
+        cfuti_execute(cfuti_self(), m->stolen);
+    return NULL;
+}
+
+static void steal_at_once(void *forks)
+{
+    thread_end(thread_start(steal_and_run, forks));
+}
+
+struct theft { struct forks forks; int kinds, children; };
+
+static int join_while_robbed(struct theft *const *in)
+{
+    struct theft *m = *in;
+    cfuti_worker *w = m->forks.victim = cfuti_self()->worker;
+    int bad = 0;
+
+    for (int i = 0; i < m->children; i++)
+        square_fork(&m->forks.child[i], 3 + i);
+    if (m->kinds == WRITES)
+        lay_ambush(WRITES, &w->deque.bot, 0, steal_at_once, &m->forks);
+    else
+        lay_ambush(LOADS, &w->deque.lim, 0, steal_at_once, &m->forks);
+    for (int i = m->children - 1; i >= 0; i--)
+        bad += square_join(&m->forks.child[i]) != CFUT_OK ||
+               m->forks.child[i].out != (3 + i) * (3 + i);
+    ck_assert_int_eq(ambush.kinds, 0);
+    return bad;
+}
+CFUT_ACTION(join_while_robbed, struct theft *);
+
+static cfut_future *stolen_at_a_join(struct theft *m, int kinds, int children)
+{
+    cfut_executor *ex = pool_of(1);
+    join_while_robbed_future f;
+
+    memset(m, 0, sizeof *m);
+    m->kinds = kinds;
+    m->children = children;
+    join_while_robbed_submit(ex, &f, m);
+    ck_assert_int_eq(join_while_robbed_result(&f), CFUT_OK);
+    end_pool(ex);
+    return m->forks.stolen;
+}
+
+/* A join has found its fork to be the newest, and has not lowered bot: the thief
+   gets it. Of two, the older one. */
+START_TEST(theft_just_before_a_join_lowers_bot_succeeds)
+{
+    struct theft m;
+
+    ck_assert_ptr_eq(stolen_at_a_join(&m, WRITES, 1), &m.forks.child[0].base);
+    ck_assert_ptr_eq(stolen_at_a_join(&m, WRITES, 2), &m.forks.child[0].base);
+}
+END_TEST
+
+/* It has: the thief gets nothing, or the older one. */
+START_TEST(theft_just_after_a_join_has_lowered_bot_leaves_that_fork)
+{
+    struct theft m;
+
+    ck_assert_ptr_null(stolen_at_a_join(&m, LOADS, 1));
+    ck_assert_ptr_eq(stolen_at_a_join(&m, LOADS, 2), &m.forks.child[0].base);
+}
+END_TEST
+
+/* The forker asks for its fork while the thief has taken it out, and is about to
+   write what the fork left out. */
+struct look { struct forks forks; pthread_t thief; };
+
+static void let_forker_ask(void *unused)
+{
+    (void)unused;
+    test_sleep(A_WHILE);
+}
+
+/* As it is no worker, it says that it will go on, as a closing thread does. */
+static void count_as_failing(cfuti_pool *p, bool begin)
+{
+    cfuti_lock(&p->lock);
+    p->failing = begin ? p->failing + 1 : p->failing - 1;
+    cfuti_unlock(&p->lock);
+}
+
+static void *steal_slowly(void *arg)
+{
+    struct forks *m = arg;
+
+    lay_ambush(LOADS, &m->child[0].base.state, 0, let_forker_ask, NULL);
+    return steal_and_run(m);
+}
+
+static int look_at_a_robbed_fork(struct look *const *in)
+{
+    struct look *m = *in;
+    cfuti_worker *w = m->forks.victim = cfuti_self()->worker;
+
+    count_as_failing(w->pool, true);
+    square_fork(&m->forks.child[0], 3);
+    m->thief = thread_start(steal_slowly, &m->forks);
+    while (cfuti_load_relaxed(&w->top) == w->deque.bot - 1)
+        test_sleep(CFUT_US(100));
+    if (cfut_cancel(&m->forks.child[0].base) || square_result(&m->forks.child[0]) != CFUT_OK)
+        return 1;
+    count_as_failing(w->pool, false);
+    return m->forks.child[0].out == 9 && square_join(&m->forks.child[0]) == CFUT_OK ? CFUT_OK : 2;
+}
+CFUT_ACTION(look_at_a_robbed_fork, struct look *);
+
+START_TEST(forker_that_asks_while_a_thief_takes_its_fork_waits_for_him)
+{
+    cfut_executor *ex = pool_of(1);
+    struct look m;
+    look_at_a_robbed_fork_future f;
+
+    memset(&m, 0, sizeof m);
+    look_at_a_robbed_fork_submit(ex, &f, &m);
+    ck_assert_int_eq(look_at_a_robbed_fork_result(&f), CFUT_OK);
+    thread_end(m.thief);
+    end_pool(ex);
 }
 END_TEST
 
@@ -1798,7 +1930,7 @@ START_TEST(cancelling_close_takes_what_the_owner_leaves)
     have_brood_future f;
 
     brood_open(&b, &f);
-    lay_ambush(WRITES, &inside(b.ex)->workers[0].lim, 0, let_brood_take, &b);
+    lay_ambush(WRITES, &inside(b.ex)->workers[0].deque.lim, 0, let_brood_take, &b);
     cfut_close(b.ex, CFUT_CANCEL_PENDING);
     ck_assert_int_eq(ambush.kinds, 0);
     ck_assert(cfut_cancelled(&b.child[0].base));
@@ -1881,7 +2013,7 @@ static int ask_child_in_child(struct forker *const *in)
     square_submit(cfut_current(), &m->child, 3);
     if (m->locked) {
         cfuti_lock(&w->lock);
-        w->lim = w->bot;
+        w->deque.lim = w->deque.bot;
     }
     fflush(NULL);
     pid = fork();
@@ -1896,6 +2028,62 @@ static int ask_child_in_child(struct forker *const *in)
     return square_result(&m->child);
 }
 CFUT_ACTION(ask_child_in_child, struct forker *);
+
+/* A forked task that forks its process, with a fork of its own and one of its
+   forker's in the deque. */
+struct forking { square_future child; int in_child; };
+
+static int forks_its_process(struct forking *const *in, int *out)
+{
+    struct forking *m = *in;
+    cfut_future *self = cfut_current_future();
+    square_future mine, late;
+    pid_t pid;
+
+    square_fork(&mine, 4);
+    fflush(NULL);
+    pid = fork();
+    m->in_child = pid == 0;
+    *out = square_join(&mine);
+    square_fork(&late, 5);
+    if (square_join(&late) != CFUT_OK || late.out != 25 || cfut_current_future() != self)
+        *out = 1;
+    if (pid)
+        ck_assert_int_eq(end_of(pid), 0);
+    return *out == (pid ? CFUT_OK : CFUT_FORKED) ? CFUT_OK : EIO;
+}
+CFUT_TASK(forks_its_process, struct forking *, int);
+
+static int join_around_a_fork(struct forking *const *in)
+{
+    forks_its_process_future f;
+    cfut_future *self = cfut_current_future();
+    int status, child;
+
+    square_fork(&(*in)->child, 3);
+    forks_its_process_fork(&f, *in);
+    status = forks_its_process_join(&f);
+    child = square_join(&(*in)->child);
+    if (cfut_current_future() != self)
+        status = EIO;
+    if ((*in)->in_child)
+        _exit(status == CFUT_OK && child == CFUT_FORKED ? 0 : 1);
+    return status ? status : child;
+}
+CFUT_ACTION(join_around_a_fork, struct forking *);
+
+/* SEM 80 */
+START_TEST(fork_of_the_process_in_a_forked_task_goes_on_in_both)
+{
+    cfut_executor *ex = pool_of(1);
+    struct forking m;
+    join_around_a_fork_future f;
+
+    join_around_a_fork_submit(ex, &f, &m);
+    ck_assert_int_eq(join_around_a_fork_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
 
 /* SEM 80: not even what stands in the own worker's deque is the child's to run. */
 START_TEST(fork_in_task_with_a_queued_child_leaves_that_to_the_parent)
@@ -1967,12 +2155,16 @@ static void fill(TCase *tc)
 {
     tcase_add_test(tc, cancel_just_before_the_owner_takes_its_task_wins);
     tcase_add_test(tc, cancel_while_the_owner_takes_its_task_loses);
+    tcase_add_test(tc, theft_just_before_a_join_lowers_bot_succeeds);
+    tcase_add_test(tc, theft_just_after_a_join_has_lowered_bot_leaves_that_fork);
+    tcase_add_test(tc, forker_that_asks_while_a_thief_takes_its_fork_waits_for_him);
     tcase_add_test(tc, callback_added_while_a_worker_finishes_its_own_child_runs_once);
     tcase_add_test(tc, iter_that_wakes_for_one_follows_no_other);
     tcase_add_test(tc, pool_stays_until_a_canceller_is_out_of_its_deque);
     tcase_add_test(tc, cancelling_close_takes_what_the_owner_leaves);
     tcase_add_test(tc, task_in_the_deque_of_a_lost_worker_runs_in_another);
     tcase_add_test(tc, hint_is_not_0_while_a_thread_could_be_started);
+    tcase_add_test(tc, fork_of_the_process_in_a_forked_task_goes_on_in_both);
     tcase_add_test(tc, fork_in_task_with_a_queued_child_leaves_that_to_the_parent);
     tcase_add_test(tc, join_in_forked_child_of_what_was_done_before_gives_its_status);
     tcase_add_test(tc, detaching_shutdown_of_idle_pool_has_its_workers_to_the_end);
