@@ -494,11 +494,15 @@ typedef size_t (*cfuti_batch_fn)(const void *in, void *out, size_t n, size_t *at
 typedef struct cfut_task {
     cfut_fn fn;
     const char *name;           /* for error texts; NULL: "?" */
-    size_t in_size, out_size;   /* bytes; used by map and stream */
-    /* only by CFUT_TASK */
-    size_t in_at, out_at;       /* where in and out are in a fn_future; 0: nowhere */
-    cfuti_batch_fn batch;       /* NULL: items are called one by one */
+    size_t in_size, out_size;   /* bytes; used by map, stream and process pools */
 } cfut_task;
+
+/* Private: what CFUT_TASK knows besides. */
+typedef struct cfuti_typed {
+    cfut_task task;             /* first */
+    size_t in_at, out_at;       /* where in and out are in a fn_future; 0: nowhere */
+    cfuti_batch_fn batch;
+} cfuti_typed;
 
 /* ---- structs ---- */
 
@@ -935,6 +939,10 @@ typedef struct cfut_map_desc {
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc);
 
+/* Private: the same for fn_map. */
+CFUTDEF int cfuti_map_typed(cfut_executor *ex, const cfuti_typed *typed, const void *in, void *out,
+                            size_t n, const cfut_map_desc *desc);
+
 /* ---- stream: the lazily fed map ---- */
 
 /* Writes the next input to in (task->in_size bytes). CFUT_OK; CFUT_END: there
@@ -1063,7 +1071,7 @@ CFUTI_COLD CFUTDEF void cfuti_fork_offer(void);
 CFUTI_COLD CFUTDEF bool cfuti_join_shared(cfut_future *f);
 CFUTI_COLD CFUTDEF int cfuti_join_failed(cfut_future *f, int status);
 
-/* false: not forked, cfut_fork may. */
+/* task: of a cfuti_typed. false: not forked, cfut_fork may. */
 CFUTI_UNUSED static inline bool cfuti_fork(cfut_future *f, const cfut_task *task)
 {
     cfuti_deque *d = cfuti_here.deque;
@@ -1152,7 +1160,9 @@ CFUTDEF void cfut_release(cfut_future *f);
     { return fn_((In const *)cfut_in, (Out *)cfut_out); } \
     CFUTI_BATCH(fn_, fn_((In const *)cfut_in + cfut_i, (Out *)cfut_out + cfut_i)) \
     CFUTI_UNUSED static const cfut_task fn_##_task = \
-        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out), \
+        { fn_##_thunk, #fn_, sizeof(In), sizeof(Out) }; \
+    CFUTI_UNUSED static const cfuti_typed fn_##_typed = \
+        { { fn_##_thunk, #fn_, sizeof(In), sizeof(Out) }, \
           offsetof(fn_##_future, in), offsetof(fn_##_future, out), fn_##_batch }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
@@ -1172,10 +1182,10 @@ CFUTDEF void cfut_release(cfut_future *f);
     CFUTI_UNUSED static inline int fn_##_map_with( \
         cfut_executor *cfut_ex, In const *cfut_in, Out *cfut_out, size_t cfut_n, \
         const cfut_map_desc *cfut_desc) \
-    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, cfut_out, cfut_n, cfut_desc); } \
+    { return cfuti_map_typed(cfut_ex, &fn_##_typed, cfut_in, cfut_out, cfut_n, cfut_desc); } \
     CFUTI_UNUSED static inline int fn_##_map( \
         cfut_executor *cfut_ex, In const *cfut_in, Out *cfut_out, size_t cfut_n) \
-    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, cfut_out, cfut_n, NULL); } \
+    { return cfuti_map_typed(cfut_ex, &fn_##_typed, cfut_in, cfut_out, cfut_n, NULL); } \
     CFUTI_UNUSED static inline fn_##_future *fn_##_spawn(cfut_executor *cfut_ex, In cfut_in) \
     { \
         return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
@@ -1190,8 +1200,9 @@ CFUTDEF void cfut_release(cfut_future *f);
     CFUTI_UNUSED static int fn_##_thunk(const void *cfut_in, void *cfut_out) \
     { (void)cfut_out; return fn_((In const *)cfut_in); } \
     CFUTI_BATCH(fn_, ((void)cfut_out, fn_((In const *)cfut_in + cfut_i))) \
-    CFUTI_UNUSED static const cfut_task fn_##_task = \
-        { fn_##_thunk, #fn_, sizeof(In), 0, offsetof(fn_##_future, in), 0, fn_##_batch }; \
+    CFUTI_UNUSED static const cfut_task fn_##_task = { fn_##_thunk, #fn_, sizeof(In), 0 }; \
+    CFUTI_UNUSED static const cfuti_typed fn_##_typed = \
+        { { fn_##_thunk, #fn_, sizeof(In), 0 }, offsetof(fn_##_future, in), 0, fn_##_batch }; \
     CFUTI_UNUSED static inline cfut_future *fn_##_submit( \
         cfut_executor *cfut_ex, fn_##_future *cfut_f, In cfut_in) \
     { \
@@ -1209,10 +1220,10 @@ CFUTDEF void cfut_release(cfut_future *f);
     } \
     CFUTI_UNUSED static inline int fn_##_map_with( \
         cfut_executor *cfut_ex, In const *cfut_in, size_t cfut_n, const cfut_map_desc *cfut_desc) \
-    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, NULL, cfut_n, cfut_desc); } \
+    { return cfuti_map_typed(cfut_ex, &fn_##_typed, cfut_in, NULL, cfut_n, cfut_desc); } \
     CFUTI_UNUSED static inline int fn_##_map( \
         cfut_executor *cfut_ex, In const *cfut_in, size_t cfut_n) \
-    { return cfut_map(cfut_ex, &fn_##_task, cfut_in, NULL, cfut_n, NULL); } \
+    { return cfuti_map_typed(cfut_ex, &fn_##_typed, cfut_in, NULL, cfut_n, NULL); } \
     CFUTI_UNUSED static inline fn_##_future *fn_##_spawn(cfut_executor *cfut_ex, In cfut_in) \
     { \
         return (fn_##_future *)(void *)cfut_spawn(cfut_ex, &fn_##_task, &cfut_in, \
@@ -1246,7 +1257,7 @@ CFUTDEF void cfut_release(cfut_future *f);
     CFUTI_UNUSED static inline void fn_##_fork(fn_##_future *cfut_f, In cfut_in) \
     { \
         cfut_f->in = cfut_in; \
-        if (!cfuti_fork(&cfut_f->base, &fn_##_task)) \
+        if (!cfuti_fork(&cfut_f->base, &fn_##_typed.task)) \
             cfut_fork(&cfut_f->base, &fn_##_task, &cfut_f->in, out_); \
     }
 #else
@@ -1396,6 +1407,7 @@ enum {
 #endif
 
 #define CFUTI_NOINLINE __attribute__((noinline))
+#define CFUTI_RARE __attribute__((noinline, cold))  /* compiled for size, kept apart */
 #define CFUTI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CFUTI_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -1607,7 +1619,7 @@ static int cfuti_sys_read(const char *path, char *buf, size_t size)
 }
 
 /* CPUs granted by the quota in the cgroup v2 folder, rounded up; 0: no limit. */
-static int cfuti_sys_quota(const char *folder)
+static CFUTI_RARE int cfuti_sys_quota(const char *folder)
 {
     char path[600], text[64];
     long quota, period;
@@ -1620,7 +1632,7 @@ static int cfuti_sys_quota(const char *folder)
 }
 
 /* The least quota on the way from this process's cgroup up to the root. */
-static int cfuti_sys_cgroup_cpus(void)
+static CFUTI_RARE int cfuti_sys_cgroup_cpus(void)
 {
     char text[512], *folder, *cut;
     int least = 0, n;
@@ -1642,7 +1654,7 @@ static int cfuti_sys_cgroup_cpus(void)
 }
 
 /* The affinity mask by the raw call: glibc's wrapper needs _GNU_SOURCE. */
-static int cfuti_sys_affinity_cpus(void)
+static CFUTI_RARE int cfuti_sys_affinity_cpus(void)
 {
     unsigned char mask[1024];
     long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
@@ -1654,7 +1666,7 @@ static int cfuti_sys_affinity_cpus(void)
 }
 #endif
 
-static int cfuti_sys_cpus(void)
+static CFUTI_RARE int cfuti_sys_cpus(void)
 {
     long n = 0;
 #if CFUTI_LINUX
@@ -1755,7 +1767,8 @@ static bool cfuti_sys_stack(pthread_attr_t *attr, size_t stack)
     return pthread_attr_setstacksize(attr, stack) == 0;
 }
 
-CFUTI_UNUSED static bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack, void *arg)
+CFUTI_UNUSED static CFUTI_RARE bool cfuti_sys_thread_start(cfuti_os_thread *t, size_t stack,
+                                                           void *arg)
 {
     pthread_attr_t attr;
     sigset_t old;
@@ -2945,7 +2958,7 @@ static bool cfuti_expired(cfut_ns deadline)
    The order of all locks: a future's lock bit, a collector, a pool or the
    graph, a deque; the registry before a pool. */
 
-static void cfuti_backoff(unsigned *round)
+static CFUTI_RARE void cfuti_backoff(unsigned *round)
 {
     if (*round < 6) {
         for (unsigned i = 0; i < 1u << *round; i++) cfuti_pause();
@@ -2957,14 +2970,20 @@ static void cfuti_backoff(unsigned *round)
     ++*round;
 }
 
-static void cfuti_lock(uint32_t *lock)
+static CFUTI_RARE void cfuti_lock_contended(uint32_t *lock)
 {
     unsigned round = 0;
 
-    /* acquire: pairs with the release in cfuti_unlock; all that it guards */
-    while (cfuti_exchange_acquire(lock, 1u))
+    do {
         do cfuti_backoff(&round);
         while (cfuti_load_relaxed(lock));   /* relaxed: the exchange decides */
+    } while (cfuti_exchange_acquire(lock, 1u));     /* acquire: as below */
+}
+
+static inline void cfuti_lock(uint32_t *lock)
+{
+    /* acquire: pairs with the release in cfuti_unlock; all that it guards */
+    if (CFUTI_UNLIKELY(cfuti_exchange_acquire(lock, 1u))) cfuti_lock_contended(lock);
 }
 
 static void cfuti_unlock(uint32_t *lock)
@@ -3314,7 +3333,7 @@ static uint32_t cfuti_view(const cfut_future *f)
 
 /* In a forked child, of a future that it may complete: without what belonged to
    threads that stayed behind. Its callbacks remain. */
-static uint32_t cfuti_inherit(const cfut_future *f, uint32_t s)
+static CFUTI_RARE uint32_t cfuti_inherit(const cfut_future *f, uint32_t s)
 {
     s &= ~(uint32_t)(CFUTI_GENERATION | CFUTI_LOCK | CFUTI_LINK | CFUTI_WAITERS);
     if (!cfuti_notice_of(f)) s &= ~(uint32_t)(CFUTI_COMPLETING | CFUTI_CANCELLING);
@@ -3322,7 +3341,7 @@ static uint32_t cfuti_inherit(const cfut_future *f, uint32_t s)
 }
 
 /* L2: waits until no worker is finishing f. */
-static void cfuti_wait_for_finisher(const cfut_future *f)
+static CFUTI_RARE void cfuti_wait_for_finisher(const cfut_future *f)
 {
     cfuti_heavy();
     cfuti_lock(&cfuti_workers_lock);
@@ -3340,7 +3359,7 @@ static bool cfuti_is_queued_here(struct cfuti_worker *w, const cfut_future *f); 
 /* Locks f unless it is final or fresh; returns the state before, which is no
    longer LIGHT. Not for one that is foreign. finisher: the caller is the only
    one who would finish it. */
-static uint32_t cfuti_future_lock_as(cfut_future *f, bool finisher)
+static CFUTI_NOINLINE uint32_t cfuti_future_lock_as(cfut_future *f, bool finisher)
 {
     unsigned round = 0;
     uint32_t s = cfuti_state_of(f), now;
@@ -3593,7 +3612,8 @@ static void cfuti_settle_one(cfuti_collector *c)
 
 /* More than one collector: all arrive, then f is final, then all are woken.
    The extras of a collector stay while something is arriving there. */
-static void cfuti_publish_to_many(cfut_future *f, uint32_t s, uint32_t final, const char *text)
+static CFUTI_RARE void cfuti_publish_to_many(cfut_future *f, uint32_t s, uint32_t final,
+                                             const char *text)
 {
     cfuti_extra *first = (cfuti_extra *)f->waiters, *e = first;
     cfuti_collector *inside = NULL;
@@ -3679,7 +3699,7 @@ static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb,
 
 /* Under F, which is let go while user code runs: other threads may still add
    callbacks and waiters, so it looks until there are none. Returns the flags. */
-static uint32_t cfuti_run_callbacks(cfut_future *f, uint32_t s, cfuti_notice *notice)
+static CFUTI_RARE uint32_t cfuti_run_callbacks(cfut_future *f, uint32_t s, cfuti_notice *notice)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_callback cb, *node;
@@ -3764,7 +3784,7 @@ static inline void cfuti_prefetch_array(const cfut_future *f)
 }
 
 /* A submit that is refused: nobody else has seen f. */
-static void cfuti_refuse(cfut_future *f, int status, const char *text)
+static CFUTI_RARE void cfuti_refuse(cfut_future *f, int status, const char *text)
 {
     f->status = status;
     f->owner = 0;
@@ -3845,7 +3865,7 @@ static void cfuti_guarded_run(void *arg)
     g->status = cfuti_execute(cfuti_self(), g->f);
 }
 
-static void cfuti_guarded_lost(void *arg)
+static CFUTI_RARE void cfuti_guarded_lost(void *arg)
 {
     cfuti_guarded *g = (cfuti_guarded *)arg;
     cfuti_frame *frame = cfuti_frame_at(cfuti_top());
@@ -4024,7 +4044,7 @@ static inline bool cfuti_below(size_t a, size_t b)
 }
 
 /* Owner: whether there is room for one more. */
-static CFUTI_NOINLINE bool cfuti_has_room(cfuti_worker *w)
+static CFUTI_RARE bool cfuti_has_room(cfuti_worker *w)
 {
     /* acquire: whoever took what stood there has read it; from cfuti_deque_steal */
     w->deque.room = cfuti_load_acquire(&w->top) + w->deque.mask + 1;
@@ -4046,12 +4066,13 @@ static inline bool cfuti_push(cfuti_worker *w, cfut_future *f)
 
 /* f, forked bare, was taken out of its slot, or found in it, or runs on this
    thread: writes what the fork has left out. */
-static void cfuti_dress_as(cfut_future *f, uintptr_t owner, uintptr_t slot)
+static CFUTI_RARE void cfuti_dress_as(cfut_future *f, uintptr_t owner, uintptr_t slot)
 {
     uint32_t s = cfuti_load_relaxed(&f->state);     /* relaxed: under the lock, or ours */
+    const cfuti_typed *typed = (const cfuti_typed *)(const void *)f->task;
 
-    f->in = (const char *)f + f->task->in_at;
-    f->out = f->task->out_at ? (char *)f + f->task->out_at : NULL;
+    f->in = (const char *)f + typed->in_at;
+    f->out = typed->out_at ? (char *)f + typed->out_at : NULL;
     f->owner = owner;
     f->slot = slot;
     /* release: to cfuti_state_of */
@@ -4200,7 +4221,7 @@ static cfut_future *cfuti_deque_steal(cfuti_worker *w, bool force)
 /* The owner, in a forked child: what stood in its deque is foreign, and the lock
    may be held by the dead. It moves to indices that no fork knows, where it is
    full. */
-static void cfuti_deque_forget(cfuti_worker *w)
+static CFUTI_RARE void cfuti_deque_forget(cfuti_worker *w)
 {
     size_t away = w->deque.bot + 2 * (w->deque.mask + 1);
 
@@ -4372,7 +4393,7 @@ static uintptr_t cfuti_spill_take(cfuti_pool *p)
 }
 
 /* Under lock: moves some of the spill list into the inbox; whether any fitted. */
-static bool cfuti_spill_to_inbox(cfuti_pool *p)
+static CFUTI_RARE bool cfuti_spill_to_inbox(cfuti_pool *p)
 {
     unsigned n = 0;
 
@@ -4825,7 +4846,7 @@ static void cfuti_check_ended(cfuti_pool *p)
 /* Under lock: ends the pool if it is closed and nothing runs or is queued. All
    workers parked means all deques and ranges empty, since each looks at its
    own before it parks, and a lost one's are handed over (cfuti_hand_over). */
-static void cfuti_check_over(cfuti_pool *p)
+static CFUTI_RARE void cfuti_check_over(cfuti_pool *p)
 {
     if (!p->closed || p->over || cfuti_inbox_waits(p) || p->parked < p->started - p->left) return;
     p->over = true;
@@ -4986,7 +5007,7 @@ static cfut_future *cfuti_take_from_inbox(cfuti_pool *p)
 }
 
 /* Takes any queued task, for cancelling. */
-static cfut_future *cfuti_take_any(cfuti_pool *p)
+static CFUTI_RARE cfut_future *cfuti_take_any(cfuti_pool *p)
 {
     cfut_future *f = cfuti_take_from_inbox(p);
     size_t n = cfuti_load_acquire(&p->high);
@@ -5000,7 +5021,7 @@ static cfut_future *cfuti_take_any(cfuti_pool *p)
 
 /* Their callbacks run here, and must not wait for the end of the pool, which
    waits for us. */
-static void cfuti_fail_queued(cfuti_pool *p, uint32_t final, int status)
+static CFUTI_RARE void cfuti_fail_queued(cfuti_pool *p, uint32_t final, int status)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_failing here = { p, t->failing };
@@ -5065,7 +5086,7 @@ static void cfuti_pool_unuse(cfuti_pool *p)
 
 /* Under lock: what w's last thread left in its deque and range goes to the spill
    list, as w has no thread any more. */
-static void cfuti_hand_over(cfuti_worker *w)
+static CFUTI_RARE void cfuti_hand_over(cfuti_worker *w)
 {
     cfut_future *f;
 
@@ -5075,7 +5096,7 @@ static void cfuti_hand_over(cfuti_worker *w)
 
 /* A thread could not be started. With others alive the pool goes on with them;
    else what is queued fails. */
-static void cfuti_start_failed(cfuti_worker *w)
+static CFUTI_RARE void cfuti_start_failed(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     bool alone, call;
@@ -5095,7 +5116,7 @@ static void cfuti_start_failed(cfuti_worker *w)
 
 /* Starts the thread of a reserved worker. Until that is settled the pool does
    not end. */
-static void cfuti_start_worker(cfuti_worker *w)
+static CFUTI_RARE void cfuti_start_worker(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_os_thread t;
@@ -5106,7 +5127,7 @@ static void cfuti_start_worker(cfuti_worker *w)
 }
 
 /* The system's name has 15 bytes: the prefix is cut, the number stays. */
-static void cfuti_name_thread(cfuti_worker *w)
+static CFUTI_RARE void cfuti_name_thread(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     char tail[16], name[16];
@@ -5119,7 +5140,7 @@ static void cfuti_name_thread(cfuti_worker *w)
     cfuti_thread_name(name);
 }
 
-static void cfuti_break_pool(cfuti_pool *p)
+static CFUTI_RARE void cfuti_break_pool(cfuti_pool *p)
 {
     cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: under the lock below
                                                            submits look again */
@@ -5153,7 +5174,7 @@ static void cfuti_worker_loop(cfuti_worker *w)
 }
 
 /* The last thing that a worker does; p may be gone afterwards. */
-static void cfuti_worker_leave(cfuti_worker *w)
+static CFUTI_RARE void cfuti_worker_leave(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
 
@@ -5165,7 +5186,7 @@ static void cfuti_worker_leave(cfuti_worker *w)
     cfuti_unlock_and_end(p, w);
 }
 
-static void cfuti_worker_body(cfuti_worker *w)
+static CFUTI_RARE void cfuti_worker_body(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
@@ -5262,7 +5283,7 @@ static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
 }
 
 /* Runs what callbacks are left, and publishes. */
-static void cfuti_finish_orphan(const cfuti_orphan *o)
+static CFUTI_RARE void cfuti_finish_orphan(const cfuti_orphan *o)
 {
     cfuti_notice notice = { o->future, NULL, NULL, o->final, o->status };
     uint32_t s;
@@ -5279,7 +5300,7 @@ static void cfuti_finish_orphan(const cfuti_orphan *o)
 /* Completes what ran on this thread. All that lies in the dead frames is read
    before any callback runs, whose frames may overwrite it; of tasks nested
    deeper than CFUTI_NESTED the outer ones are read later. */
-static void cfuti_abandon_tasks(cfuti_thread *t)
+static CFUTI_RARE void cfuti_abandon_tasks(cfuti_thread *t)
 {
     cfuti_orphan orphans[CFUTI_NESTED];
     size_t n;
@@ -5295,7 +5316,7 @@ static void cfuti_abandon_tasks(cfuti_thread *t)
 }
 
 /* Starts another thread in the place of this one, which nobody joins then. */
-static void cfuti_replace_worker(cfuti_worker *w)
+static CFUTI_RARE void cfuti_replace_worker(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_os_thread fresh;
@@ -5308,7 +5329,7 @@ static void cfuti_replace_worker(cfuti_worker *w)
 
 /* The worker's thread ends by pthread_exit in a task: another takes its place,
    with its queues. */
-static void cfuti_worker_abandoned(cfuti_worker *w)
+static CFUTI_RARE void cfuti_worker_abandoned(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
@@ -5430,7 +5451,7 @@ static bool cfuti_pool_cancel(cfut_executor *ex, cfut_future *f)
 
 /* ---- close and shutdown ---- */
 
-static void cfuti_pool_close(cfut_executor *ex, int how)
+static CFUTI_RARE void cfuti_pool_close(cfut_executor *ex, int how)
 {
     cfuti_pool *p = cfuti_pool_of(ex);
     bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
@@ -5455,7 +5476,7 @@ static void cfuti_registry_remove(cfuti_pool *p)
 
 /* All threads have left. Joins them, frees the workers, buries the handle. self:
    the worker that does so itself, or NULL. */
-static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self)
+static CFUTI_RARE void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self)
 {
     for (size_t i = 0; i < p->high; i++) {
         cfuti_worker *w = &p->workers[i];
@@ -5479,7 +5500,7 @@ static void cfuti_pool_reap(cfuti_pool *p, const cfuti_worker *self)
 }
 
 /* Until a pool's ended is at least what; false: the deadline has passed. */
-static bool cfuti_ended_wait(uint32_t *ended, uint32_t what, cfut_ns deadline)
+static CFUTI_RARE bool cfuti_ended_wait(uint32_t *ended, uint32_t what, cfut_ns deadline)
 {
     for (;;) {
         uint32_t now = cfuti_load_acquire(ended);       /* acquire: from who set it */
@@ -5502,7 +5523,7 @@ static bool cfuti_pool_claim_reaping(cfuti_pool *p)
     return mine;
 }
 
-static int cfuti_pool_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
+static CFUTI_RARE int cfuti_pool_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
 {
     cfuti_pool *p = cfuti_pool_of(ex);
     cfuti_thread *t = cfuti_self();
@@ -5603,7 +5624,8 @@ static bool cfuti_pool_alloc_workers(cfuti_pool *p)
     return true;
 }
 
-static void cfuti_pool_configure(cfuti_pool *p, const cfut_thread_pool_desc *desc, size_t workers)
+static CFUTI_RARE void cfuti_pool_configure(cfuti_pool *p, const cfut_thread_pool_desc *desc,
+                                            size_t workers)
 {
     p->base.ops = &cfuti_pool_ops;
     p->max_workers = workers;
@@ -5621,7 +5643,8 @@ static void cfuti_pool_configure(cfuti_pool *p, const cfut_thread_pool_desc *des
 static bool cfuti_heavy_begun;
 
 /* Under the registry's lock. Returns a status. */
-static int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *desc, size_t workers)
+static CFUTI_RARE int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *desc,
+                                        size_t workers)
 {
     cfuti_pool *p;
 
@@ -5652,7 +5675,7 @@ static int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_pool_desc *des
 static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f, cfuti_thread **victim,
                               bool *busy);      /* >>graph */
 
-static bool cfuti_other_done(cfuti_pool *p, cfuti_worker *w)
+static CFUTI_RARE bool cfuti_other_done(cfuti_pool *p, cfuti_worker *w)
 {
     cfuti_worker *parked;
     cfuti_thread *t = NULL, *victim;
@@ -5666,7 +5689,7 @@ static bool cfuti_other_done(cfuti_pool *p, cfuti_worker *w)
     return done || (t && t->waiting && cfuti_graph_stuck(cfuti_self(), t->waiting, &victim, &busy));
 }
 
-static bool cfuti_others_done(cfuti_pool *p, const cfuti_worker *self)
+static CFUTI_RARE bool cfuti_others_done(cfuti_pool *p, const cfuti_worker *self)
 {
     bool done = !cfuti_inbox_waits(p) && !cfuti_any_queued(p);
 
@@ -5680,7 +5703,7 @@ static bool cfuti_others_done(cfuti_pool *p, const cfuti_worker *self)
 /* exit() was called inside a task of p, which never returns: runs what is
    queued here, and waits for all others but those that wait for this one. It
    looks every millisecond: at exit, simple is better than another protocol. */
-static void cfuti_drain_from_inside(cfuti_pool *p, cfuti_worker *w)
+static CFUTI_RARE void cfuti_drain_from_inside(cfuti_pool *p, cfuti_worker *w)
 {
     cfuti_thread *t = cfuti_self();
     cfut_future *f;
@@ -5706,7 +5729,7 @@ static cfuti_pool *cfuti_pool_to_drain(void)
     return p;
 }
 
-static void cfuti_at_exit(void)
+static CFUTI_RARE void cfuti_at_exit(void)
 {
     cfuti_worker *w = cfuti_self()->worker;
     cfuti_pool *p;
@@ -5728,7 +5751,7 @@ static void cfuti_at_exit(void)
 static void cfuti_fork_prepare(void) { cfuti_lock(&cfuti_registry_lock); }
 static void cfuti_fork_parent(void) { cfuti_unlock(&cfuti_registry_lock); }
 
-static void cfuti_fork_child(void)
+static CFUTI_RARE void cfuti_fork_child(void)
 {
     cfuti_thread *t = cfuti_self();
 
@@ -8491,7 +8514,7 @@ static struct cfuti_procs *cfuti_graph_procs(uintptr_t owner)
 /* All workers of a pool in which something is queued. While somebody fails its
    queue, it will go on. One that may grow will, too; but not where the system
    refused the last thread. */
-static bool cfuti_graph_reach_pool(cfuti_thread *self, cfuti_pool *p, uint32_t epoch,
+static CFUTI_RARE bool cfuti_graph_reach_pool(cfuti_thread *self, cfuti_pool *p, uint32_t epoch,
                                    cfuti_thread **list)
 {
     bool stuck;
@@ -8522,7 +8545,8 @@ static bool cfuti_graph_is_queued(const cfut_future *f, bool *busy)
 
 /* Under the graph lock: whether self, blocked on f, could never go on. *busy:
    ask again. *victim: somebody in the circle who may be told CFUT_DEADLOCK. */
-static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f, cfuti_thread **victim, bool *busy)
+static CFUTI_RARE bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f,
+                                         cfuti_thread **victim, bool *busy)
 {
     static uint32_t epoch;          /* under the graph lock */
     cfuti_thread *list = NULL;
@@ -8571,7 +8595,7 @@ static cfuti_thread *cfuti_graph_runner(uintptr_t owner)
 
 /* Under the graph lock, which holds all of them where they are: writes
    "a -> b -> a" into the text of the task that self runs, and waits in. */
-static void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
+static CFUTI_RARE void cfuti_graph_text(cfuti_thread *self, cfut_future *f)
 {
     uintptr_t top = self->place->top;
     char *text;
@@ -8728,7 +8752,7 @@ static cfut_future *cfuti_collector_target(cfuti_collector *c)
 }
 
 /* Under the graph lock: makes a sleeping thread answer CFUT_DEADLOCK. */
-static void cfuti_graph_doom(cfuti_thread *t)
+static CFUTI_RARE void cfuti_graph_doom(cfuti_thread *t)
 {
     cfuti_graph_text(t, t->waiting);
     t->doomed = true;
@@ -8872,7 +8896,7 @@ static bool cfuti_detach_one(cfuti_collector *c)
 }
 
 /* Afterwards no future leads to c, and no completer is in it. */
-static void cfuti_collector_detach(cfuti_collector *c)
+static CFUTI_RARE void cfuti_collector_detach(cfuti_collector *c)
 {
     unsigned round = 0;
 
@@ -9185,7 +9209,7 @@ static size_t cfuti_partition(cfut_future **fs, size_t done, size_t m, size_t n)
 }
 
 /* A block of n links, for futures that somebody else waits for, too. */
-static bool cfuti_block_alloc(cfuti_collector *c, size_t n)
+static CFUTI_RARE bool cfuti_block_alloc(cfuti_collector *c, size_t n)
 {
     c->block = cfuti_alloc(cfuti_size(n, sizeof(cfuti_extra) + sizeof(size_t), 0));
     if (!c->block) return false;
@@ -9247,7 +9271,7 @@ CFUTDEF ptrdiff_t cfut_wait(cfut_future **fs, size_t n, int when, cfut_ns timeou
 }
 
 /* Until f is its owner's; allocates nothing, cannot be left. */
-static void cfuti_reclaim_one(cfuti_thread *t, cfut_future *f)
+static CFUTI_RARE void cfuti_reclaim_one(cfuti_thread *t, cfut_future *f)
 {
     uint32_t s = cfuti_view(f);
 
@@ -9377,7 +9401,7 @@ static void cfuti_sort(cfut_future **fs, size_t n)
 
 /* Somebody else iterates over some of them already: all links in a block.
    Duplicates are found by sorting a copy. */
-static int cfuti_iter_begin_block(cfut_iter *it, cfut_future **fs, size_t n)
+static CFUTI_RARE int cfuti_iter_begin_block(cfut_iter *it, cfut_future **fs, size_t n)
 {
     cfut_future **sorted;
     int r = CFUT_OK;
@@ -9636,6 +9660,7 @@ CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
 typedef struct cfuti_map_state {
     cfuti_scope scope;
     const cfut_task *task;
+    cfuti_batch_fn batch;           /* NULL: items are called one by one */
     const char *in;
     char *out;
     size_t n, grain;
@@ -9721,7 +9746,7 @@ static int cfuti_piece_fn(const void *in, void *out)
 }
 
 static const cfut_task cfuti_piece_task = {
-    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0, 0, 0, NULL
+    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0
 };
 
 static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size_t hi)
@@ -9788,7 +9813,7 @@ static void cfuti_map_batch(cfuti_range *r, size_t end)
         int status;
 
         r->batch = first;
-        last = first - 1 + task->batch(m->in ? m->in + first * task->in_size : NULL,
+        last = first - 1 + m->batch(m->in ? m->in + first * task->in_size : NULL,
                                        m->out ? m->out + first * task->out_size : NULL,
                                        end - first, &r->at, &status);
         r->batch = SIZE_MAX;
@@ -9809,7 +9834,7 @@ static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cf
 
     if (n > r->hi - r->at) n = r->hi - r->at;
     end = r->at + n;
-    if (CFUTI_EXCEPTIONS || !m->task->batch || m->scope.deadline != CFUT_FOREVER)
+    if (CFUTI_EXCEPTIONS || !m->batch || m->scope.deadline != CFUT_FOREVER)
         cfuti_map_singly(r, end, frame);
     else
         cfuti_map_batch(r, end);
@@ -9867,7 +9892,7 @@ static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t p
 
 /* An item has ended its thread: the rest of its range ends with it, and what was
    forked there must not outlive its stack. */
-static void cfuti_abandon_ranges(cfuti_thread *t)
+static CFUTI_RARE void cfuti_abandon_ranges(cfuti_thread *t)
 {
     while (t->range) {
         cfuti_range *r = t->range;
@@ -9906,7 +9931,7 @@ static int cfuti_share_fn(const void *in, void *out)
 }
 
 static const cfut_task cfuti_share_task = {
-    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0, 0, 0, NULL
+    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0
 };
 
 /* Waits for a piece; on the map's timeout stops all, and waits on. */
@@ -9969,7 +9994,7 @@ static void cfuti_shares_run_mine(void *arg)
 }
 
 /* An item has ended the caller's thread: nothing may outlive its stack. */
-static void cfuti_shares_lost(void *arg)
+static CFUTI_RARE void cfuti_shares_lost(void *arg)
 {
     cfuti_shares *s = (cfuti_shares *)arg;
 
@@ -9979,7 +10004,7 @@ static void cfuti_shares_lost(void *arg)
 }
 
 /* The map by a common counter; the caller takes part if it may. */
-static void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
+static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
     cfuti_shares s;
     size_t k = cfut_executor_max_workers(ex);
@@ -10010,7 +10035,7 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
 }
 
 /* In a task that runs bare: it needs a frame now. */
-static void cfuti_map_in_bare(cfuti_map_state *m)
+static CFUTI_RARE void cfuti_map_in_bare(cfuti_map_state *m)
 {
     cfuti_place *here = cfuti_place_here();
     cfuti_frame frame;
@@ -10205,8 +10230,8 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     }
 }
 
-CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
-                     const cfut_map_desc *desc)
+static int cfuti_map_start(cfut_executor *ex, const cfut_task *task, cfuti_batch_fn batch,
+                           const void *in, void *out, size_t n, const cfut_map_desc *desc)
 {
     static cfut_map_desc defaults;     /* zero; not const, which C++ would want written out */
     const uintptr_t top = cfuti_top();
@@ -10221,6 +10246,7 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     if (n == 0) return CFUT_OK;
     memset(&m, 0, sizeof m);
     m.task = task;
+    m.batch = batch;
     m.in = (const char *)in;
     m.out = (char *)out;
     m.n = m.first = n;
@@ -10231,6 +10257,18 @@ CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, v
     m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
     cfuti_map_run(&m, ex, desc->caller_runs);
     return m.timed_out || cfuti_expired(m.scope.deadline) ? (int)CFUT_TIMEOUT : m.code;
+}
+
+CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
+                     const cfut_map_desc *desc)
+{
+    return cfuti_map_start(ex, task, NULL, in, out, n, desc);
+}
+
+CFUTDEF int cfuti_map_typed(cfut_executor *ex, const cfuti_typed *typed, const void *in, void *out,
+                            size_t n, const cfut_map_desc *desc)
+{
+    return cfuti_map_start(ex, &typed->task, typed->batch, in, out, n, desc);
 }
 
 /*=========================================================================
@@ -10299,7 +10337,7 @@ static cfut_stream *cfuti_stream_failed(int status)
 }
 
 /* Sizes of a cell with room for in and out, each aligned for any type. */
-static cfut_stream *cfuti_stream_alloc(const cfut_task *task, size_t n)
+static CFUTI_RARE cfut_stream *cfuti_stream_alloc(const cfut_task *task, size_t n)
 {
     size_t in_at = cfuti_round_up(sizeof(cfuti_cell), 16);
     size_t out_at = cfuti_round_up(cfuti_size(1, task->in_size, in_at), 16);
@@ -10725,7 +10763,7 @@ CFUTDEF const char *cfut_error(const cfut_future *f)
 
 /* Under F: a future completed by hand: done for cancelled(), done() and result()
    at once; its producer tells wait and as_completed. */
-static void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
+static CFUTI_RARE void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
 {
     cfuti_extra *last, *e, *told = NULL;
 
@@ -10770,7 +10808,7 @@ static bool cfuti_take_for_cancel(cfut_future *f)
 }
 
 /* Under F: f is being completed by a thread; lets F go. */
-static bool cfuti_cancel_while_completing(cfut_future *f, uint32_t s)
+static CFUTI_RARE bool cfuti_cancel_while_completing(cfut_future *f, uint32_t s)
 {
     cfuti_future_unlock(f, s);
     if (!(s & CFUTI_CANCELLING)) return false;

@@ -384,7 +384,7 @@ END_TEST
 
 START_TEST(submit_of_task_without_function_is_refused_with_invalid)
 {
-    static const cfut_task empty = { NULL, "empty", 0, 0, 0, 0, NULL };
+    static const cfut_task empty = { NULL, "empty", 0, 0 };
     cfut_executor *ex = test_pool();
     cfut_future f;
 
@@ -414,7 +414,7 @@ static int no_arguments(const void *in, void *out)
 /* SEM 60, 19: a task without argument and result is a success */
 START_TEST(submit_without_in_and_out_passes_null)
 {
-    static const cfut_task task = { no_arguments, NULL, 0, 0, 0, 0, NULL };
+    static const cfut_task task = { no_arguments, NULL, 0, 0 };
     cfut_executor *ex = test_pool();
     cfut_future f;
 
@@ -1875,7 +1875,7 @@ END_TEST
 /* SEM 10 */
 START_TEST(describe_of_task_without_name_says_question_mark)
 {
-    static const cfut_task task = { no_arguments, NULL, 0, 0, 0, 0, NULL };
+    static const cfut_task task = { no_arguments, NULL, 0, 0 };
     cfut_executor *ex = test_pool();
     cfut_future f;
 

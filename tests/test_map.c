@@ -1433,7 +1433,8 @@ static int fail_at_times(const int *x, int *out)
 }
 CFUT_TASK(fail_at_times, int, int);
 
-static void expect_many_short(cfut_executor *ex, const cfut_task *task, cfut_map_desc desc)
+/* typed: by the call that CFUT_TASK makes, which brings a loop of its own. */
+static void expect_many_short(cfut_executor *ex, bool typed, cfut_map_desc desc)
 {
     static int in[MANY_SHORT], out[MANY_SHORT], status[MANY_SHORT];
 
@@ -1442,30 +1443,26 @@ static void expect_many_short(cfut_executor *ex, const cfut_task *task, cfut_map
         out[i] = status[i] = -1;
     }
     desc.status = status;
-    ck_assert_int_eq(cfut_map(ex, task, in, out, MANY_SHORT, &desc), 6);
+    ck_assert_int_eq(typed ? fail_at_times_map_with(ex, in, out, MANY_SHORT, &desc)
+                           : cfut_map(ex, &fail_at_times_task, in, out, MANY_SHORT, &desc), 6);
     for (int i = 0; i < MANY_SHORT; i++) {
         ck_assert_int_eq(out[i], 3 * i);
         ck_assert_int_eq(status[i], i % 7 == 6 ? i : CFUT_OK);
     }
 }
 
-/* SEM 50, 53: with chunks, with a limit of time, and for a task made by hand, which
-   has no loop of its own. */
+/* SEM 50, 53: with chunks, with a limit of time, and one by one. */
 START_TEST(map_of_many_short_items_notes_each_failure)
 {
     cfut_executor *ex = test_pool();
-    static const cfut_task by_hand = {
-        .fn = fail_at_times_thunk, .name = "by hand", .in_size = sizeof(int),
-        .out_size = sizeof(int)
-    };
 
     for (int i = 0; i < 20; i++) {
-        expect_many_short(ex, &fail_at_times_task, (cfut_map_desc){ .chunksize = (size_t)i * 10 });
-        expect_many_short(ex, &by_hand, (cfut_map_desc){ .chunksize = (size_t)i });
+        expect_many_short(ex, true, (cfut_map_desc){ .chunksize = (size_t)i * 10 });
+        expect_many_short(ex, false, (cfut_map_desc){ .chunksize = (size_t)i });
     }
-    expect_many_short(ex, &fail_at_times_task, (cfut_map_desc){ .timeout = CFUT_SEC(1000) });
-    expect_many_short(ex, &fail_at_times_task, (cfut_map_desc){ .caller_runs = true });
-    expect_many_short(cfut_inline_executor(), &fail_at_times_task, (cfut_map_desc){ 0 });
+    expect_many_short(ex, true, (cfut_map_desc){ .timeout = CFUT_SEC(1000) });
+    expect_many_short(ex, true, (cfut_map_desc){ .caller_runs = true });
+    expect_many_short(cfut_inline_executor(), true, (cfut_map_desc){ 0 });
     end_pool(ex);
 }
 END_TEST

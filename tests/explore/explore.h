@@ -211,6 +211,7 @@ extern void *x_local;               /* the running fiber's 512 bytes, zero at it
 #define cfuti_pages(size)             x_alloc(size)
 #define cfuti_pages_free(p, size)     ((void)(size), x_free(p))
 #define cfuti_hooks()                 ((void)0)
+#define CFUT_NO_PROCESS 1             /* no other process takes part */
 #define CFUT_MALLOC(n)                x_alloc(n)
 #define CFUT_FREE(p)                  x_free(p)
 #define CFUT_ASSERT(x)                x_check(x)
