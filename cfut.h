@@ -5887,8 +5887,9 @@ struct cfuti_procs {
     int kill_all;                       /* a signal for all workers, or 0 */
     cfut_ns retry_at;                   /* a worker could not be started: not before */
     char reason[56];                    /* why it is broken */
-    cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there */
     /* atomic */
+    cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there; written
+                                           under lock */
     cfuti_thread *manager;              /* its thread's record */
     uint32_t ended;                     /* as a thread pool's */
     uint32_t gate;                      /* a lock: held by the manager while it is awake */
@@ -5985,16 +5986,18 @@ static void cfuti_procs_remove(cfuti_procs *p, cfut_future *f)
 
 /* ---- names ---- */
 
-/* Under lock: the index of fn among the names; below 0: not there, and *unused is
-   where it would go (below 0: nowhere). */
+/* The index of fn among the names; below 0: not there, and *unused is where it would
+   go (below 0: nowhere). They only become more, under lock; anybody may look. */
 static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
 {
     size_t i = ((uintptr_t)fn >> 4) * 2654435769u % CFUTI_NAMES;
 
     for (size_t n = 0; n < CFUTI_NAMES; n++, i = (i + 1) % CFUTI_NAMES) {
+        cfut_fn code = cfuti_load_acquire(&p->code[i]);     /* acquire: its place */
+
         *unused = (int)i;
-        if (p->code[i] == fn) return (int)i;
-        if (!p->code[i]) return -1;
+        if (code == fn) return (int)i;
+        if (!code) return -1;
     }
     return *unused = -1;
 }
@@ -6003,18 +6006,15 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_place place;
-    int i, unused;
+    int unused, i = cfuti_procs_find(p, fn, &unused);
 
-    cfuti_lock(&p->lock);
-    i = cfuti_procs_find(p, fn, &unused);
-    cfuti_unlock(&p->lock);
     if (CFUTI_LIKELY(i >= 0)) return i;
     if (!cfuti_sys_place((uintptr_t)fn, &place)) return CFUT_INVALID;
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
     if (i < 0 && unused >= 0) {
         p->common->names[unused] = place;
-        p->code[unused] = fn;
+        cfuti_store_release(&p->code[unused], fn);  /* release: its place; to who finds it */
         i = unused;
     }
     cfuti_unlock(&p->lock);
