@@ -5205,6 +5205,8 @@ enum {
     CFUTI_SLOTS = 64,                   /* of a worker */
     CFUTI_INLINE_IN = 192,              /* bytes in a slot */
     CFUTI_INLINE_OUT = 128,
+    CFUTI_SMALL_IN = 16,                /* these travel in the slot's first cache line; */
+    CFUTI_SMALL_OUT = 32,               /* below 64, as no type of that alignment is so small */
     CFUTI_NAMES = 1024,                 /* tasks of a pool */
     CFUTI_BULK_SOFT = 8 << 20,          /* bytes of bulk queued with one worker; a single
                                            task may have more */
@@ -5221,7 +5223,8 @@ typedef struct cfuti_order {            /* the host's */
     uint64_t count, in_size, out_size;  /* items, and bytes of one */
     uint64_t bulk;                      /* where in the bulk */
     uint8_t in_null, in_bulk, out_null, out_bulk;
-    char pad[20];
+    uint32_t timed;                     /* somebody wants to know how long it took */
+    char small[CFUTI_SMALL_IN];
     char in[CFUTI_INLINE_IN];
 } cfuti_order;
 
@@ -5231,13 +5234,26 @@ typedef struct cfuti_report {           /* the worker's */
     uint32_t progress;                  /* items done; atomic */
     uint32_t has_text;
     uint64_t took;                      /* ns */
+    char pad[8];
+    char small[CFUTI_SMALL_OUT];
     char text[56];
-    char pad[48];
+    char pad2[8];
     char out[CFUTI_INLINE_OUT];
 } cfuti_report;
 
 CFUTI_STATIC_ASSERT(sizeof(cfuti_order) == 256, "whole cache lines");
 CFUTI_STATIC_ASSERT(sizeof(cfuti_report) == 256, "whole cache lines");
+
+/* Where in such a slot. */
+static const char *cfuti_order_in(const cfuti_order *o, size_t size)
+{
+    return size <= CFUTI_SMALL_IN ? o->small : o->in;
+}
+
+static const char *cfuti_report_out(const cfuti_report *r, size_t size)
+{
+    return size <= CFUTI_SMALL_OUT ? r->small : r->out;
+}
 
 typedef struct cfuti_orders {
     uint32_t bell;                      /* atomic: grows with every order */
@@ -5399,8 +5415,9 @@ static int cfuti_job_prepare(cfuti_job *j)
         c->code[o->code] = (cfut_fn)cfuti_sys_code(&c->common->names[o->code]);
     if (!c->code[o->code]) return CFUT_INVALID;
     j->task.fn = c->code[o->code];
-    j->in = o->in_null ? NULL : o->in_bulk ? c->bulk_in + o->bulk : o->in;
-    j->out = o->out_null ? NULL : o->out_bulk ? c->bulk_out + o->bulk : j->report->out;
+    j->in = o->in_null ? NULL : o->in_bulk ? c->bulk_in + o->bulk : cfuti_order_in(o, in);
+    j->out = o->out_null ? NULL : o->out_bulk ? c->bulk_out + o->bulk :
+             (char *)(uintptr_t)cfuti_report_out(j->report, o->out_size);
     if (o->count > 1) j->statuses = (int32_t *)(void *)(c->bulk_out + o->bulk + out);
     return CFUT_OK;
 }
@@ -5453,8 +5470,8 @@ static void cfuti_job_lost(void *arg)
 static void cfuti_child_run(cfuti_child *c, uint32_t number)
 {
     cfuti_job job;
-    cfut_ns began = cfuti_sys_now();
     const cfut_process_pool_desc *desc = &c->common->desc;
+    cfut_ns began = 0;
     int status;
 
     cfuti_point("claimed");
@@ -5463,6 +5480,7 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     job.order = &c->orders->slot[number % CFUTI_SLOTS];
     job.report = &c->reports->slot[number % CFUTI_SLOTS];
     job.self.state = cfuti_generation | CFUT_STATE_RUNNING;
+    if (job.order->timed) began = cfuti_sys_now();
     job.report->has_text = 0;
     cfuti_store_relaxed(&job.report->progress, 0u);     /* relaxed: the word carries it */
     status = cfuti_job_prepare(&job);
@@ -5472,7 +5490,7 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     cfuti_child_flush();
     if (desc->max_rss && cfuti_sys_resident() > desc->max_rss)
         cfuti_store_relaxed(&c->reports->heavy, 1u);            /* relaxed: the word carries it */
-    job.report->took = (uint64_t)(cfuti_sys_now() - began);
+    if (job.order->timed) job.report->took = (uint64_t)(cfuti_sys_now() - began);
     cfuti_point("before_done");
     /* W1, D1, and release: all of the report, to the manager */
     cfuti_exchange_seq_cst(&job.report->word, CFUTI_WORD(number, CFUTI_DONE_SLOT));
@@ -6184,7 +6202,10 @@ static void cfuti_entry_fill(cfuti_entry *e, uint32_t code)
     o->out_null = !f->out;
     o->in_bulk = in > CFUTI_INLINE_IN;
     o->out_bulk = n > 1 || f->task->out_size > CFUTI_INLINE_OUT;
-    if (f->in && in) memcpy(o->in_bulk ? e->proc->bulk_in + e->bulk : o->in, f->in, in);
+    o->timed = cfuti_parcel_of(e->future) != NULL;
+    if (f->in && in)
+        memcpy(o->in_bulk ? e->proc->bulk_in + e->bulk : (char *)(uintptr_t)cfuti_order_in(o, in),
+               f->in, in);
 }
 
 /* Without lock, with a slot reserved: fills it and lets the worker have it. */
@@ -6393,21 +6414,25 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
     }
 }
 
-/* Without lock: takes in what the slot of e, whose word says DONE, reports. That
-   is copied first, as its writer may write on. */
+/* Without lock: takes in what the slot of e, whose word says DONE, reports. Each part
+   of that is copied once, and then looked at, as its writer may write on. */
 static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
 {
-    cfuti_report r = e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    const cfuti_report *from = &e->proc->reports->slot[e->number % CFUTI_SLOTS];
     cfut_future *f = e->future;
     cfuti_parcel *k = cfuti_parcel_of(f);
     size_t size = f->task->out_size;
+    cfuti_report r;
 
+    memcpy(&r, from, offsetof(cfuti_report, small));
+    if (r.has_text) memcpy(r.text, from->text, sizeof r.text);
     r.text[sizeof r.text - 1] = 0;
     if (k) k->took = (cfut_ns)(r.took & INT64_MAX);
     if (k && k->n > 1)
         cfuti_parcel_collect(k, e, !r.status ? k->n : r.progress < k->n ? r.progress : k->n - 1);
     else if (f->out && size)
-        memcpy(f->out, size > CFUTI_INLINE_OUT ? e->proc->bulk_out + e->bulk : r.out, size);
+        memcpy(f->out, size > CFUTI_INLINE_OUT ? e->proc->bulk_out + e->bulk :
+               cfuti_report_out(from, size), size);
     cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED,
                        r.status == CFUT_TIMEOUT ? ETIMEDOUT : (int)r.status,
                        r.status && r.has_text ? r.text : NULL);
