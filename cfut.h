@@ -5159,7 +5159,7 @@ enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
 
    THE MEMORY that they share is one file, mostly holes:
      common    what the pool is like, and the names of its tasks. Host writes
-     orders    per worker: 64 slots, what is to be run. Host writes
+     orders    per worker: 256 slots, what is to be run. Host writes
      reports   per worker: what became of it. The worker writes; the host only a
                slot's word, to queue and to take back
      bulk      per worker: arguments and results that do not fit a slot
@@ -5202,7 +5202,9 @@ enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
 
 enum {
     CFUTI_PROCS_MAX = 1024,
-    CFUTI_SLOTS = 64,                   /* of a worker */
+    CFUTI_SLOTS = 256,                  /* of a worker: while the manager wakes up, it shall
+                                           not run out of empty tasks */
+    CFUTI_DEPTH_MAX = 64,               /* of queue_depth */
     CFUTI_INLINE_IN = 192,              /* bytes in a slot */
     CFUTI_INLINE_OUT = 128,
     CFUTI_SMALL_IN = 16,                /* these travel in the slot's first cache line; */
@@ -9531,7 +9533,7 @@ static int cfuti_process_desc_check(const cfut_process_pool_desc *d, bool *exec)
     if (d->exit != CFUT_EXIT_DRAIN && d->exit != CFUT_EXIT_ABANDON) return CFUT_INVALID;
     if (d->on_worker_death != CFUT_FAIL_TASK && d->on_worker_death != CFUT_BREAK_POOL)
         return CFUT_INVALID;
-    if (d->queue_depth < 0 || d->queue_depth > CFUTI_SLOTS) return CFUT_INVALID;
+    if (d->queue_depth < 0 || d->queue_depth > CFUTI_DEPTH_MAX) return CFUT_INVALID;
     if (d->max_tasks_per_child < 0 || d->max_retries < 0 || d->max_retries > 255)
         return CFUT_INVALID;
     if (d->time_limit < 0 || d->kill_grace < 0) return CFUT_INVALID;
