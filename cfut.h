@@ -2316,16 +2316,22 @@ static void cfuti_sys_await(pid_t pid)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) { }
 }
 
-static void cfuti_sys_limit(int what, size_t most)
+static bool cfuti_sys_lower(struct rlimit *limit, size_t most)
 {
-    struct rlimit limit;
-
-    if (!most || getrlimit(what, &limit) != 0) return;
-    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > (rlim_t)most)
-        limit.rlim_max = (rlim_t)most;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(what, &limit);
+    if (!most) return false;
+    if (limit->rlim_max == RLIM_INFINITY || limit->rlim_max > (rlim_t)most)
+        limit->rlim_max = (rlim_t)most;
+    limit->rlim_cur = limit->rlim_max;
+    return true;
 }
+
+/* A macro, as the first argument has a type of its own in glibc, or has not. */
+#define CFUTI_SYS_LIMIT(what, most) \
+    do { \
+        struct rlimit limit_; \
+        if (getrlimit(what, &limit_) == 0 && cfuti_sys_lower(&limit_, most)) \
+            setrlimit(what, &limit_); \
+    } while (0)
 
 /* Resident bytes of this process. */
 static size_t cfuti_sys_resident(void)
@@ -5551,11 +5557,11 @@ static void cfuti_child_loop(cfuti_child *c)
 
 static void cfuti_child_limits(const cfut_process_pool_desc *d)
 {
-    cfuti_sys_limit(RLIMIT_CPU, d->limit_cpu);
-    cfuti_sys_limit(RLIMIT_NOFILE, d->limit_files);
-    cfuti_sys_limit(RLIMIT_FSIZE, d->limit_file_size);
+    CFUTI_SYS_LIMIT(RLIMIT_CPU, d->limit_cpu);
+    CFUTI_SYS_LIMIT(RLIMIT_NOFILE, d->limit_files);
+    CFUTI_SYS_LIMIT(RLIMIT_FSIZE, d->limit_file_size);
 #ifdef RLIMIT_AS
-    cfuti_sys_limit(RLIMIT_AS, d->limit_memory);
+    CFUTI_SYS_LIMIT(RLIMIT_AS, d->limit_memory);
 #endif
     if (!d->core_dumps) {
         struct rlimit none = { 0, 0 };
@@ -7572,7 +7578,7 @@ static int cfuti_procs_create(cfuti_procs **pool, const cfut_process_pool_desc *
         CFUT_FREE(p);
     }
     cfuti_unlock(&cfuti_registry_lock);
-    *pool = p;
+    *pool = status ? NULL : p;
     return status;
 }
 
