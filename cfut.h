@@ -2733,16 +2733,22 @@ static void cfuti_sys_await(pid_t pid)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) { }
 }
 
-static void cfuti_sys_limit(int what, size_t most)
+static bool cfuti_sys_lower(struct rlimit *limit, size_t most)
 {
-    struct rlimit limit;
-
-    if (!most || getrlimit(what, &limit) != 0) return;
-    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > (rlim_t)most)
-        limit.rlim_max = (rlim_t)most;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(what, &limit);
+    if (!most) return false;
+    if (limit->rlim_max == RLIM_INFINITY || limit->rlim_max > (rlim_t)most)
+        limit->rlim_max = (rlim_t)most;
+    limit->rlim_cur = limit->rlim_max;
+    return true;
 }
+
+/* A macro, as the first argument has a type of its own in glibc, or has not. */
+#define CFUTI_SYS_LIMIT(what, most) \
+    do { \
+        struct rlimit limit_; \
+        if (getrlimit(what, &limit_) == 0 && cfuti_sys_lower(&limit_, most)) \
+            setrlimit(what, &limit_); \
+    } while (0)
 
 /* Resident bytes of this process. */
 static size_t cfuti_sys_resident(void)
@@ -5790,7 +5796,7 @@ enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
 
    THE MEMORY that they share is one file, mostly holes:
      common    what the pool is like, and the names of its tasks. Host writes
-     orders    per worker: 64 slots, what is to be run. Host writes
+     orders    per worker: 256 slots, what is to be run. Host writes
      reports   per worker: what became of it. The worker writes; the host only a
                slot's word, to queue and to take back
      bulk      per worker: arguments and results that do not fit a slot
@@ -5833,9 +5839,13 @@ enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
 
 enum {
     CFUTI_PROCS_MAX = 1024,
-    CFUTI_SLOTS = 64,                   /* of a worker */
+    CFUTI_SLOTS = 256,                  /* of a worker: while the manager wakes up, it shall
+                                           not run out of empty tasks */
+    CFUTI_DEPTH_MAX = 64,               /* of queue_depth */
     CFUTI_INLINE_IN = 192,              /* bytes in a slot */
     CFUTI_INLINE_OUT = 128,
+    CFUTI_SMALL_IN = 16,                /* these travel in the slot's first cache line; */
+    CFUTI_SMALL_OUT = 32,               /* below 64, as no type of that alignment is so small */
     CFUTI_NAMES = 1024,                 /* tasks of a pool */
     CFUTI_BULK_SOFT = 8 << 20,          /* bytes of bulk queued with one worker; a single
                                            task may have more */
@@ -5852,7 +5862,8 @@ typedef struct cfuti_order {            /* the host's */
     uint64_t count, in_size, out_size;  /* items, and bytes of one */
     uint64_t bulk;                      /* where in the bulk */
     uint8_t in_null, in_bulk, out_null, out_bulk;
-    char pad[20];
+    uint32_t timed;                     /* somebody wants to know how long it took */
+    char small[CFUTI_SMALL_IN];
     char in[CFUTI_INLINE_IN];
 } cfuti_order;
 
@@ -5862,13 +5873,26 @@ typedef struct cfuti_report {           /* the worker's */
     uint32_t progress;                  /* items done; atomic */
     uint32_t has_text;
     uint64_t took;                      /* ns */
+    char pad[8];
+    char small[CFUTI_SMALL_OUT];
     char text[56];
-    char pad[48];
+    char pad2[8];
     char out[CFUTI_INLINE_OUT];
 } cfuti_report;
 
 CFUTI_STATIC_ASSERT(sizeof(cfuti_order) == 256, "whole cache lines");
 CFUTI_STATIC_ASSERT(sizeof(cfuti_report) == 256, "whole cache lines");
+
+/* Where in such a slot. */
+static const char *cfuti_order_in(const cfuti_order *o, size_t size)
+{
+    return size <= CFUTI_SMALL_IN ? o->small : o->in;
+}
+
+static const char *cfuti_report_out(const cfuti_report *r, size_t size)
+{
+    return size <= CFUTI_SMALL_OUT ? r->small : r->out;
+}
 
 typedef struct cfuti_orders {
     uint32_t bell;                      /* atomic: grows with every order */
@@ -6058,8 +6082,9 @@ static int cfuti_job_prepare(cfuti_job *j)
         c->code[o->code] = (cfut_fn)cfuti_sys_code(&c->common->names[o->code]);
     if (!c->code[o->code]) return CFUT_INVALID;
     j->task.fn = c->code[o->code];
-    j->in = o->in_null ? NULL : o->in_bulk ? c->bulk_in + o->bulk : o->in;
-    j->out = o->out_null ? NULL : o->out_bulk ? c->bulk_out + o->bulk : j->report->out;
+    j->in = o->in_null ? NULL : o->in_bulk ? c->bulk_in + o->bulk : cfuti_order_in(o, in);
+    j->out = o->out_null ? NULL : o->out_bulk ? c->bulk_out + o->bulk :
+             (char *)(uintptr_t)cfuti_report_out(j->report, o->out_size);
     if (o->count > 1) j->statuses = (int32_t *)(void *)(c->bulk_out + o->bulk + out);
     return CFUT_OK;
 }
@@ -6114,8 +6139,8 @@ static void cfuti_job_lost(void *arg)
 static void cfuti_child_run(cfuti_child *c, uint32_t number)
 {
     cfuti_job job;
-    cfut_ns began = cfuti_sys_now();
     const cfut_process_pool_desc *desc = &c->common->desc;
+    cfut_ns began = 0;
     int status;
 
     cfuti_point("claimed");
@@ -6124,6 +6149,7 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     job.order = &c->orders->slot[number % CFUTI_SLOTS];
     job.report = &c->reports->slot[number % CFUTI_SLOTS];
     job.self.state = cfuti_generation | CFUT_STATE_RUNNING;
+    if (job.order->timed) began = cfuti_sys_now();
     job.report->has_text = 0;
     status = cfuti_job_prepare(&job);
     if (status) job.report->status = status;
@@ -6132,7 +6158,7 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     cfuti_child_flush();
     if (desc->max_rss && cfuti_sys_resident() > desc->max_rss)
         cfuti_store_relaxed(&c->reports->heavy, 1u);            /* relaxed: the word carries it */
-    job.report->took = (uint64_t)(cfuti_sys_now() - began);
+    if (job.order->timed) job.report->took = (uint64_t)(cfuti_sys_now() - began);
     cfuti_point("before_done");
     /* W1, D1, and release: all of the report, to the manager */
     cfuti_exchange_seq_cst(&job.report->word, CFUTI_WORD(number, CFUTI_DONE_SLOT));
@@ -6195,11 +6221,11 @@ static void cfuti_child_loop(cfuti_child *c)
 
 static void cfuti_child_limits(const cfut_process_pool_desc *d)
 {
-    cfuti_sys_limit(RLIMIT_CPU, d->limit_cpu);
-    cfuti_sys_limit(RLIMIT_NOFILE, d->limit_files);
-    cfuti_sys_limit(RLIMIT_FSIZE, d->limit_file_size);
+    CFUTI_SYS_LIMIT(RLIMIT_CPU, d->limit_cpu);
+    CFUTI_SYS_LIMIT(RLIMIT_NOFILE, d->limit_files);
+    CFUTI_SYS_LIMIT(RLIMIT_FSIZE, d->limit_file_size);
 #ifdef RLIMIT_AS
-    cfuti_sys_limit(RLIMIT_AS, d->limit_memory);
+    CFUTI_SYS_LIMIT(RLIMIT_AS, d->limit_memory);
 #endif
     if (!d->core_dumps) {
         struct rlimit none = { 0, 0 };
@@ -6566,8 +6592,9 @@ struct cfuti_procs {
     cfut_ns retry_at;                   /* a worker could not be started: not before */
     cfut_ns until;                      /* how long the manager sleeps, at most */
     char reason[56];                    /* why it is broken */
-    cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there */
     /* atomic */
+    cfut_fn code[CFUTI_NAMES];          /* hashed; common->names has its place there; written
+                                           under lock */
     cfuti_thread *manager;              /* its thread's record */
     uint32_t ended;                     /* as a thread pool's */
     uint32_t gate;                      /* a lock: held by the manager while it is awake */
@@ -6670,16 +6697,18 @@ static void cfuti_procs_remove(cfuti_procs *p, cfut_future *f)
 
 /* ---- names ---- */
 
-/* Under lock: the index of fn among the names; below 0: not there, and *unused is
-   where it would go (below 0: nowhere). */
+/* The index of fn among the names; below 0: not there, and *unused is where it would
+   go (below 0: nowhere). They only become more, under lock; anybody may look. */
 static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
 {
     size_t i = ((uintptr_t)fn >> 4) * 2654435769u % CFUTI_NAMES;
 
     for (size_t n = 0; n < CFUTI_NAMES; n++, i = (i + 1) % CFUTI_NAMES) {
+        cfut_fn code = cfuti_load_acquire(&p->code[i]);     /* acquire: its place */
+
         *unused = (int)i;
-        if (p->code[i] == fn) return (int)i;
-        if (!p->code[i]) return -1;
+        if (code == fn) return (int)i;
+        if (!code) return -1;
     }
     return *unused = -1;
 }
@@ -6688,12 +6717,9 @@ static int cfuti_procs_find(const cfuti_procs *p, cfut_fn fn, int *unused)
 static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_site place;
-    int i, unused, old;
+    int unused, old, i = cfuti_procs_find(p, fn, &unused);
     bool found;
 
-    cfuti_lock(&p->lock);
-    i = cfuti_procs_find(p, fn, &unused);
-    cfuti_unlock(&p->lock);
     if (CFUTI_LIKELY(i >= 0)) return i;
     old = cfuti_sys_shield();
     found = cfuti_sys_place((uintptr_t)fn, &place);
@@ -6707,7 +6733,7 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
     }
     if (i < 0 && unused >= 0) {
         p->common->names[unused] = place;
-        p->code[unused] = fn;
+        cfuti_store_release(&p->code[unused], fn);  /* release: its place; to who finds it */
         i = unused;
     }
     cfuti_unlock(&p->lock);
@@ -6899,7 +6925,10 @@ static void cfuti_entry_fill(cfuti_entry *e, uint32_t code)
     o->out_null = !f->out;
     o->in_bulk = in > CFUTI_INLINE_IN;
     o->out_bulk = n > 1 || f->task->out_size > CFUTI_INLINE_OUT;
-    if (f->in && in) memcpy(o->in_bulk ? e->proc->bulk_in + e->bulk : o->in, f->in, in);
+    o->timed = cfuti_parcel_of(e->future) != NULL;
+    if (f->in && in)
+        memcpy(o->in_bulk ? e->proc->bulk_in + e->bulk : (char *)(uintptr_t)cfuti_order_in(o, in),
+               f->in, in);
 }
 
 /* Without lock, with a slot reserved: fills it and lets the worker have it. */
@@ -7144,21 +7173,25 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
     }
 }
 
-/* Without lock: takes in what the slot of e, whose word says DONE, reports. That
-   is copied first, as its writer may write on. */
+/* Without lock: takes in what the slot of e, whose word says DONE, reports. Each part
+   of that is copied once, and then looked at, as its writer may write on. */
 static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
 {
-    cfuti_report r = e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    const cfuti_report *from = &e->proc->reports->slot[e->number % CFUTI_SLOTS];
     cfut_future *f = e->future;
     cfuti_parcel *k = cfuti_parcel_of(f);
     size_t size = f->task->out_size;
+    cfuti_report r;
 
+    memcpy(&r, from, offsetof(cfuti_report, small));
+    if (r.has_text) memcpy(r.text, from->text, sizeof r.text);
     r.text[sizeof r.text - 1] = 0;
     if (k) k->took = r.took < (uint64_t)CFUT_SEC(3600) ? (cfut_ns)r.took : CFUT_SEC(3600);
     if (k && k->n > 1)
         cfuti_parcel_collect(k, e, !r.status ? k->n : r.progress < k->n ? r.progress : k->n - 1);
     else if (f->out && size)
-        memcpy(f->out, size > CFUTI_INLINE_OUT ? e->proc->bulk_out + e->bulk : r.out, size);
+        memcpy(f->out, size > CFUTI_INLINE_OUT ? e->proc->bulk_out + e->bulk :
+               cfuti_report_out(from, size), size);
     cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED,
                        r.status == CFUT_TIMEOUT ? ETIMEDOUT : (int)r.status,
                        r.status && r.has_text ? r.text : NULL);
@@ -8405,7 +8438,7 @@ static int cfuti_procs_create(cfuti_procs **pool, const cfut_process_pool_desc *
         CFUT_FREE(p);
     }
     cfuti_unlock(&cfuti_registry_lock);
-    *pool = p;
+    *pool = status ? NULL : p;
     return status;
 }
 
@@ -10551,7 +10584,7 @@ static int cfuti_process_desc_check(const cfut_process_pool_desc *d, bool *exec)
     if (d->exit != CFUT_EXIT_DRAIN && d->exit != CFUT_EXIT_ABANDON) return CFUT_INVALID;
     if (d->on_worker_death != CFUT_FAIL_TASK && d->on_worker_death != CFUT_BREAK_POOL)
         return CFUT_INVALID;
-    if (d->queue_depth < 0 || d->queue_depth > CFUTI_SLOTS) return CFUT_INVALID;
+    if (d->queue_depth < 0 || d->queue_depth > CFUTI_DEPTH_MAX) return CFUT_INVALID;
     if (d->max_tasks_per_child < 0 || d->max_retries < 0 || d->max_retries > 255)
         return CFUT_INVALID;
     if (d->time_limit < 0 || d->kill_grace < 0) return CFUT_INVALID;

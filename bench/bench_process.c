@@ -322,7 +322,7 @@ static void start(const struct work *w, double *value)
 enum { GIB = 1 << 30 };
 
 static const struct work works[] = {
-    {"W8", "200 000 tasks of 8 bytes from outside; then every result", "tasks", 200000, 2000, 20,
+    {"W8", "200 000 tasks of 8 bytes from outside; then every result", "tasks", 200000, 2000, 40,
      0, per_task, w8, 0, 0, false, 1.3},
     {"W8", "map over 1e6 items of 8 bytes; default chunks", "map", 1000000, 20000, 1, 0, per_item,
      w8_map, 0, 0, false, 1.1},
