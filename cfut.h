@@ -887,7 +887,9 @@ CFUTDEF void cfut_iter_end(cfut_iter *it);
    to stop, waits for all. A future completed by hand is awaited, too, until its
    producer has finished it or seen by cfut_start that it is cancelled. Skipped
    are NULL entries, zeroed ones, in a forked child those of the parent, and
-   futures of tasks that the caller itself is in. Order is kept. Any thread. */
+   futures of tasks that the caller itself is in. Order is kept. Any thread, but
+   not for a process pool's running tasks in one of its callbacks: they would
+   wait for each other. */
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* ---- map ---- */
