@@ -317,7 +317,8 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      (default extern), for dllexport
   CFUT_MALLOC(n)        impl         malloc and free; define both or none
   CFUT_FREE(p)          impl
-  CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
+  CFUT_ASSERT(x)        impl         for caller's mistakes; default: nothing. None
+                                     is checked by it yet
   CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
                                      futexes (always so off Linux and Windows); and
                                      pipes and a file in process pools
