@@ -321,7 +321,8 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      of your own fork and join are not inlined
   CFUT_MALLOC(n)        impl         malloc and free; define both or none
   CFUT_FREE(p)          impl
-  CFUT_ASSERT(x)        impl         caller's mistakes; default: nothing
+  CFUT_ASSERT(x)        impl         for caller's mistakes; default: nothing. None
+                                     is checked by it yet
   CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
                                      futexes (always so off Linux and Windows); and
                                      pipes and a file in process pools
@@ -911,7 +912,9 @@ CFUTDEF void cfut_iter_end(cfut_iter *it);
    to stop, waits for all. A future completed by hand is awaited, too, until its
    producer has finished it or seen by cfut_start that it is cancelled. Skipped
    are NULL entries, zeroed ones, in a forked child those of the parent, and
-   futures of tasks that the caller itself is in. Order is kept. Any thread. */
+   futures of tasks that the caller itself is in. Order is kept. Any thread, but
+   not for a process pool's running tasks in one of its callbacks: they would
+   wait for each other. */
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* ---- map ---- */
