@@ -123,6 +123,7 @@ int x_go(void (*fn)(void *), void *arg);
 void x_join(int thread);
 void x_detach(int thread);
 void x_join_all(void);              /* all that x_go has started */
+_Noreturn void x_exit(void);        /* ends the calling thread, as pthread_exit */
 
 /* From now on nobody may touch p[0..n), until it is back in use. */
 void x_gone(const void *p, size_t n);
