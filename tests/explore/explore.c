@@ -172,7 +172,8 @@ static void go_to(struct fiber *f)
 
 static _Noreturn void leave(void)
 {
-    for (int i = 0; i < THREADS; i++) fibers[i].booted = fibers[i].state == FREE && fibers[i].booted;
+    for (int i = 0; i < THREADS; i++)
+        if (fibers[i].state != FREE) fibers[i].booted = false;
     me = NULL;
     _longjmp(controller, 1);
 }
@@ -1360,7 +1361,7 @@ int main(int argc, char **argv)
     for (i = 1; i < argc && argv[i][0] == '-'; i++) {
         if (!strcmp(argv[i], "--list")) list = true;
         else if (!strcmp(argv[i], "--stop")) stop = true;
-        else if (!strcmp(argv[i], "--quick")) option.most = 9000;
+        else if (!strcmp(argv[i], "--quick")) option.most = 7000;
         else if (!strcmp(argv[i], "--max")) option.most = number_at(argv, &i);
         else if (!strcmp(argv[i], "--bound")) option.bound = (int)number_at(argv, &i);
         else if (!strcmp(argv[i], "--random")) option.random = number_at(argv, &i);

@@ -181,7 +181,8 @@ static void shut_down(void *arg)
     x_check(s.runs[0] == 1 && s.out[0] == 0);
 }
 
-SCENARIO(two_shutdowns, "Two threads that shut a pool down at once both return, and see what ran.", .bound = 3)
+SCENARIO(two_shutdowns,
+         "Two threads that shut a pool down at once both return, and see what ran.", .bound = 3)
 {
     begin_pool(1);
     submit(0);
