@@ -1,11 +1,18 @@
 /* explore.c: the explorer's engine; explore.h says what it does. This file is
    compiled without instrumentation, and knows nothing of cfut.
 
-   explore [--quick] [--max N] [--bound N] [--seed N] [--list]
-           [--replay SCHEDULE] [SCENARIO...]
+   explore [OPTION...] [SCENARIO...]
 
-   TAP on the standard output, one test for each scenario; exit status 1 if one
-   fails. --max: executions for each scenario, at most. */
+   SCENARIO: part of a name; none: all. TAP on the standard output, one test for
+   each scenario; exit status 1 if one fails.
+     --max N            executions of each scenario, at most; then half as many random
+     --quick            few of them
+     --bound N          deviations, at most, instead of the scenario's own bound
+     --random N         N random schedules, and nothing else
+     --seed N           the first of them
+     --stop             after the first scenario that fails
+     --list             only names and sentences
+     --replay SCHEDULE  one execution of one scenario, step by step */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -165,7 +172,8 @@ static void go_to(struct fiber *f)
 
 static _Noreturn void leave(void)
 {
-    for (int i = 0; i < THREADS; i++) fibers[i].booted = fibers[i].state == FREE && fibers[i].booted;
+    for (int i = 0; i < THREADS; i++)
+        if (fibers[i].state != FREE) fibers[i].booted = false;
     me = NULL;
     _longjmp(controller, 1);
 }
@@ -998,6 +1006,14 @@ static void fiber_end(void)
     }
 }
 
+/* Its frames stay where they are; it gets a new context for the next execution. */
+void x_exit(void)
+{
+    me->booted = false;
+    fiber_end();
+    die("a thread goes on after its end");
+}
+
 /* Nothing is used twice in one execution: so a late touch is seen. */
 void *x_alloc(size_t n)
 {
@@ -1216,14 +1232,22 @@ static void set_defaults(const x_scenario *s)
     learnt = false;
 }
 
-static bool explore(const x_scenario *s, struct tally *t, unsigned long most, int highest,
-                    uint64_t first_seed)
+static struct {
+    unsigned long most, random;
+    int bound;                      /* below 0: the scenario's */
+    uint64_t seed;
+} option = { 110000, 0, -1, 1 };
+
+static bool explore(const x_scenario *s, struct tally *t)
 {
+    unsigned long most = option.most;
+    int highest = option.bound;
     bool went = true;
 
     set_defaults(s);
     memset(t, 0, sizeof *t);
     t->complete = -1;
+    if (option.random) return random_schedules(t, option.random, option.seed);
     if (highest < 0) highest = x_tune.bound;
     for (bound = 0; bound <= highest && went && !t->all; bound++) {
         went = search(t, most);
@@ -1231,7 +1255,7 @@ static bool explore(const x_scenario *s, struct tally *t, unsigned long most, in
         t->all = went && !cut;
     }
     if (run.failed) return false;
-    return t->complete >= highest || t->all || random_schedules(t, most / 2, first_seed);
+    return t->complete >= highest || t->all || random_schedules(t, most / 2, option.seed);
 }
 
 static double seconds(void)
@@ -1242,8 +1266,7 @@ static double seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-static void report(int number, const x_scenario *s, bool good, const struct tally *t,
-                   uint64_t first_seed, double took)
+static void report(int number, const x_scenario *s, bool good, const struct tally *t, double took)
 {
     printf("%sok %d - %s\n", good ? "" : "not ", number, s->name);
     printf("# %s\n", s->shows);
@@ -1252,7 +1275,7 @@ static void report(int number, const x_scenario *s, bool good, const struct tall
     else printf("# ");
     printf("%lu executions", t->executions);
     if (t->random) printf(", %lu random ones from seed %llu", t->random,
-                          (unsigned long long)first_seed);
+                          (unsigned long long)option.seed);
     printf(", %.2f s, %.0f a second\n", took, (double)(t->executions + t->random) / took);
     if (!good) {
         printf("# %s\n# explore --replay \"", run.why);
@@ -1283,53 +1306,76 @@ static bool is_wanted(const char *name, char **names, int n)
     return n == 0;
 }
 
-int main(int argc, char **argv)
+static void list_all(char **names, int n)
 {
-    unsigned long most = 110000, sum = 0;
-    int highest = -1, number = 0, i, failed = 0;
-    uint64_t first_seed = 1;
-    const char *schedule = NULL;
-    bool list = false, stop = false;
+    for (const x_scenario *s = scenarios; s; s = s->next)
+        if (is_wanted(s->name, names, n)) printf("%-40s %s\n", s->name, s->shows);
+}
+
+/* Explores all that are wanted; the exit status. */
+static int run_all(char **names, int n, bool stop)
+{
+    unsigned long sum = 0;
     double begun = seconds();
+    int number = 0, failed = 0;
 
-    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-
-        if (!strcmp(argv[i], "--list")) list = true;
-        else if (!strcmp(argv[i], "--stop")) stop = true;
-        else if (!strcmp(argv[i], "--quick")) most = 9000;
-        else if (!strcmp(argv[i], "--max")) most = strtoul(value, NULL, 10), i++;
-        else if (!strcmp(argv[i], "--bound")) highest = (int)strtol(value, NULL, 10), i++;
-        else if (!strcmp(argv[i], "--seed")) first_seed = strtoull(value, NULL, 10), i++;
-        else if (!strcmp(argv[i], "--replay")) schedule = value, i++;
-        else die("usage: explore [--quick] [--stop] [--max N] [--bound N] [--seed N] [--list] "
-                 "[--replay SCHEDULE] [SCENARIO...]");
-    }
-    regions_init();
-    for (int k = 0; k < THREADS; k++) {
-        fibers[k].local = arena + k * LOCAL;
-        fibers[k].stack = arena + THREADS * LOCAL + k * STACK;
-        fiber_boot(&fibers[k]);
-    }
-    for (const x_scenario *s = scenarios; s; s = s->next) {
-        struct tally t;
+    for (const x_scenario *s = scenarios; s && !(stop && failed); s = s->next) {
         double from = seconds();
+        struct tally t;
         bool good;
 
-        if (!is_wanted(s->name, argv + i, argc - i)) continue;
-        if (schedule) return replay(s, schedule);
-        if (list) {
-            printf("%-40s %s\n", s->name, s->shows);
-            continue;
-        }
-        good = explore(s, &t, most, highest, first_seed);
-        report(++number, s, good, &t, first_seed, seconds() - from);
+        if (!is_wanted(s->name, names, n)) continue;
+        good = explore(s, &t);
+        report(++number, s, good, &t, seconds() - from);
         sum += t.executions + t.random;
         if (!good) failed++;
-        if (!good && stop) break;
     }
-    if (list) return 0;
     printf("1..%d\n# %lu executions in %.1f s, %d scenarios failed\n", number, sum,
            seconds() - begun, failed);
     return failed > 0;
+}
+
+static void make_fibers(void)
+{
+    regions_init();
+    for (int i = 0; i < THREADS; i++) {
+        fibers[i].local = arena + i * LOCAL;
+        fibers[i].stack = arena + THREADS * LOCAL + i * STACK;
+        fiber_boot(&fibers[i]);
+    }
+}
+
+static unsigned long number_at(char **argv, int *i)
+{
+    if (!argv[*i + 1]) die("a number is missing");
+    return strtoul(argv[++*i], NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+    const char *schedule = NULL;
+    const x_scenario *s = scenarios;
+    bool list = false, stop = false;
+    int i;
+
+    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (!strcmp(argv[i], "--list")) list = true;
+        else if (!strcmp(argv[i], "--stop")) stop = true;
+        else if (!strcmp(argv[i], "--quick")) option.most = 7000;
+        else if (!strcmp(argv[i], "--max")) option.most = number_at(argv, &i);
+        else if (!strcmp(argv[i], "--bound")) option.bound = (int)number_at(argv, &i);
+        else if (!strcmp(argv[i], "--random")) option.random = number_at(argv, &i);
+        else if (!strcmp(argv[i], "--seed")) option.seed = number_at(argv, &i);
+        else if (!strcmp(argv[i], "--replay") && argv[i + 1]) schedule = argv[++i];
+        else die("an option that I do not know; see the head of explore.c");
+    }
+    make_fibers();
+    if (list) {
+        list_all(argv + i, argc - i);
+        return 0;
+    }
+    if (!schedule) return run_all(argv + i, argc - i, stop);
+    while (s && (i == argc || strcmp(s->name, argv[i]))) s = s->next;
+    if (!s) die("no such scenario");
+    return replay(s, schedule);
 }

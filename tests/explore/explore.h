@@ -38,7 +38,8 @@
    must know of: that happened before it, was read before it, was written by a
    seq_cst operation if the load is seq_cst, or before the last cfuti_heavy. A
    read-modify-write reads the newest. So what a store buffer does is covered,
-   and what weaker processors do, but not that a load sees a later store.
+   and what weaker processors do; but not that a load sees a later store, nor that a
+   read-modify-write overtakes a store that another thread made before.
    The compiler's ThreadSanitizer pass (not its library) calls us for each plain
    load and store. Two plain accesses, or a plain and an atomic one, that are
    ordered by nothing are a race, also where all values are right: so a missing
@@ -122,6 +123,7 @@ int x_go(void (*fn)(void *), void *arg);
 void x_join(int thread);
 void x_detach(int thread);
 void x_join_all(void);              /* all that x_go has started */
+_Noreturn void x_exit(void);        /* ends the calling thread, as pthread_exit */
 
 /* From now on nobody may touch p[0..n), until it is back in use. */
 void x_gone(const void *p, size_t n);

@@ -456,6 +456,28 @@ SCENARIO(callbacks_added_while_finishing,
     end_pool();
 }
 
+static void add_count_or_not(void *arg)
+{
+    int status = cfut_on_done(&s.f[0], count_call, arg);
+
+    x_check(status == CFUT_OK || status == CFUT_NO_MEMORY);
+    s.status[*(int *)arg] = status;
+}
+
+SCENARIO(callbacks_without_memory,
+         "A callback that finds no memory is not added, and said so; the others run.", .bound = 3,
+         .failures = 1)
+{
+    begin();
+    memset(called, 0, sizeof called);
+    cfut_future_init(&s.f[0]);
+    x_go(add_count_or_not, &zero);
+    add_count_or_not(&one);
+    x_check(cfut_finish(&s.f[0], CFUT_OK) == CFUT_OK);
+    x_join_all();
+    for (int i = 0; i < 2; i++) x_check(called[i] == (s.status[i] == CFUT_OK));
+}
+
 static void cancel_inside(cfut_future *f, void *user)
 {
     (void)user;

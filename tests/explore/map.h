@@ -70,6 +70,31 @@ SCENARIO(fork_against_two_thieves, "The same with two thieves.", .bound = 3)
     end_staffed();
 }
 
+static int fork_three_fn(const void *in, void *out)
+{
+    for (int i = 1; i <= 3; i++) fork_task(i);
+    for (int i = 3; i >= 1; i--) {
+        x_check(cfut_join(&s.f[i]) == CFUT_OK && s.out[i] == 10 * i);
+        gone(i);
+    }
+    return count_fn(in, out);
+}
+static const cfut_task fork_three_task = { fork_three_fn, "three", sizeof(int), sizeof(int) };
+
+SCENARIO(fork_into_a_full_deque,
+         "What finds no place in the deque runs at the join, though a thief makes room meanwhile.",
+         .bound = 3, .ring = 2)
+{
+    begin_staffed(2);
+    make_pending(0);
+    s.f[0].task = &fork_three_task;
+    x_go(run_first, NULL);
+    x_go(steal_and_finish_one, NULL);
+    x_join_all();
+    for (int i = 0; i < 4; i++) x_check(s.runs[i] == 1);
+    end_staffed();
+}
+
 static int fork_nested_fn(const void *in, void *out)
 {
     fork_task(2);

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -179,7 +180,7 @@ def main():
     parser.add_argument('--core', required=True)
     parser.add_argument('--root', default=os.path.join(HERE, '..', '..'))
     parser.add_argument('--jobs', type=int, default=1)
-    parser.add_argument('--most', type=int, default=3000)
+    parser.add_argument('--most', type=int, default=12000)
     parser.add_argument('--limit', type=int, default=600, help='seconds for one mutant')
     parser.add_argument('--scenarios', default='', help='orders: only these')
     parser.add_argument('--show', action='store_true')

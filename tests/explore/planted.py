@@ -114,8 +114,10 @@ BUGS = [
      'timed_result'),
     ('link_used_after_let_go', 'an iterator reads a future\'s link after it has let it go',
      '    *list = (uintptr_t)f->next;\n'
-     '    cfuti_store_relaxed(&f->owner, (uintptr_t)0);   /* relaxed: c looks for itself no more */\n'
-     '    cfuti_and_release(&f->state, ~(uint32_t)CFUTI_LINK);    /* release: next may be reused */',
+     '    cfuti_store_relaxed(&f->owner, (uintptr_t)0);   '
+     '/* relaxed: c looks for itself no more */\n'
+     '    cfuti_and_release(&f->state, ~(uint32_t)CFUTI_LINK);    '
+     '/* release: next may be reused */',
      '    cfuti_store_relaxed(&f->owner, (uintptr_t)0);\n'
      '    cfuti_and_release(&f->state, ~(uint32_t)CFUTI_LINK);\n'
      '    *list = (uintptr_t)f->next;',
@@ -191,8 +193,10 @@ BUGS = [
      '(cfuti_store_relaxed(slot, (uintptr_t)CFUTI_EMPTY), true)))',
      'inbox_steal'),
     ('tail_before_slot', 'the inbox moves tail before the slot is filled',
-     '    cfuti_store_release(slot, (uintptr_t)f);            /* release: f\'s fields; to who takes it */\n'
-     '    cfuti_store_release(&p->tail, p->tail + 1);         /* release: the slot; to cfuti_take */',
+     '    cfuti_store_release(slot, (uintptr_t)f);            '
+     '/* release: f\'s fields; to who takes it */\n'
+     '    cfuti_store_release(&p->tail, p->tail + 1);         '
+     '/* release: the slot; to cfuti_take */',
      '    cfuti_store_release(&p->tail, p->tail + 1);\n'
      '    cfuti_store_release(slot, (uintptr_t)f);',
      'inbox_two_producers'),
@@ -284,7 +288,8 @@ BUGS = [
      'return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);',
      'shutdown_against_late_cancel'),
     ('start_failure_forgets', 'where no thread starts, what is queued is forgotten',
-     '    if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);\n    else if (call)',
+     '    if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);\n'
+     '    else if (call)',
      '    if (!alone && call)', 'thread_does_not_start'),
     ('broken_pool_forgets', 'a broken pool forgets what is queued',
      '    cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_BROKEN);\n', '', 'initializer_fails'),

@@ -181,7 +181,8 @@ static void shut_down(void *arg)
     x_check(s.runs[0] == 1 && s.out[0] == 0);
 }
 
-SCENARIO(two_shutdowns, "Two threads that shut a pool down at once both return, and see what ran.", .bound = 3)
+SCENARIO(two_shutdowns,
+         "Two threads that shut a pool down at once both return, and see what ran.", .bound = 3)
 {
     begin_pool(1);
     submit(0);
@@ -405,6 +406,101 @@ SCENARIO(thread_does_not_start_for_two,
     x_go(submit_one_or_not, &one);
     submit_one_or_not(&zero);
     x_join_all();
+    end_pool();
+}
+
+/* ---- a task that ends its thread ---- */
+
+static void end_thread(void)
+{
+    cfuti_thread_abandoned(cfuti_self()->worker);
+    x_exit();
+}
+
+static int end_thread_fn(const void *in, void *out)
+{
+    (void)out;
+    s.runs[*(const int *)in]++;
+    end_thread();
+    return CFUT_OK;
+}
+static const cfut_task end_thread_task = { end_thread_fn, "end", sizeof(int), 0 };
+
+SCENARIO(thread_ended_by_its_task,
+         "Who waits for a task that ends its thread is told; another thread runs the next one.",
+         .bound = 3)
+{
+    begin_pool(1);
+    submit_task(0, &end_thread_task);
+    submit(1);
+    x_check(cfut_result(&s.f[0]) == CFUT_ABANDONED);
+    gone(0);
+    x_check(cfut_result(&s.f[1]) == CFUT_OK);
+    check_ran(1);
+    end_pool();
+}
+
+static int push_and_end_fn(const void *in, void *out)
+{
+    submit(1);
+    return end_thread_fn(in, out);
+}
+static const cfut_task push_and_end_task = { push_and_end_fn, "push", sizeof(int), 0 };
+
+SCENARIO(thread_ended_with_a_full_deque,
+         "What such a task has pushed runs in the thread that takes its place, or another one.",
+         .bound = 2)
+{
+    begin_pool(2);
+    submit_task(0, &push_and_end_task);
+    x_check(cfut_result(&s.f[0]) == CFUT_ABANDONED);
+    while (!cfut_done(&s.f[1])) cfuti_pause();
+    end_pool();
+    check_ran(1);
+}
+
+static int wait_for_ender_fn(const void *in, void *out)
+{
+    cfut_future *f = &s.f[1];
+
+    submit_task(1, &end_thread_task);
+    cfut_wait(&f, 1, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+    return count_fn(in, out);
+}
+static const cfut_task wait_for_ender_task = { wait_for_ender_fn, "outer", sizeof(int),
+                                               sizeof(int) };
+
+SCENARIO(thread_ended_in_a_wait,
+         "A task that waits for one that ends its thread ends with it, or goes on if that ran "
+         "elsewhere; nobody comes back to the dead frames.", .bound = 2)
+{
+    int status;
+
+    begin_pool(2);
+    submit_task(0, &wait_for_ender_task);
+    status = cfut_result(&s.f[0]);
+    x_check(status == CFUT_OK || status == CFUT_ABANDONED);
+    x_check(s.runs[0] == (status == CFUT_OK));
+    x_check(cfut_result(&s.f[1]) == CFUT_ABANDONED);
+    gone(0);
+    gone(1);
+    end_pool();
+}
+
+SCENARIO(thread_ended_and_none_starts,
+         "Where no thread can take the place of the one that ended, what is queued says so, or "
+         "runs in a later one.", .bound = 2, .failures = 2)
+{
+    int status;
+
+    begin_pool(1);
+    submit_task(0, &end_thread_task);
+    submit(1);
+    status = cfut_result(&s.f[0]);
+    x_check(status == CFUT_ABANDONED || status == CFUT_NO_THREADS || status == CFUT_NO_MEMORY);
+    status = cfut_result(&s.f[1]);
+    x_check(status == CFUT_OK || status == CFUT_NO_THREADS || status == CFUT_NO_MEMORY);
+    x_check(s.runs[1] == (status == CFUT_OK));
     end_pool();
 }
 

@@ -260,6 +260,32 @@ SCENARIO(wait_without_memory,
     x_join_all();
 }
 
+static void iterate_or_not(void *arg)
+{
+    cfut_future *fs[2] = { &s.f[0], &s.f[1] };
+    cfut_iter it;
+    int n = 0;
+
+    (void)arg;
+    cfut_as_completed(&it, fs, 2, CFUT_FOREVER);
+    while (cfut_next(&it)) n++;
+    x_check(it.status == CFUT_NO_MEMORY ? n == 0 : n == 2 && it.status == CFUT_OK);
+}
+
+SCENARIO(iterate_without_memory,
+         "A second iterator that finds no memory says so, and leaves nothing in the futures.",
+         .bound = 2, .failures = 1)
+{
+    begin();
+    cfut_future_init(&s.f[0]);
+    cfut_future_init(&s.f[1]);
+    x_go(iterate_or_not, NULL);
+    x_go(iterate_or_not, NULL);
+    x_check(cfut_finish(&s.f[1], CFUT_OK) == CFUT_OK);
+    x_check(cfut_finish(&s.f[0], CFUT_OK) == CFUT_OK);
+    x_join_all();
+}
+
 SCENARIO(reclaim_against_worker,
          "A reclaim cancels what waits, waits for what runs, and then all memory is the caller's.",
          .bound = 4)
