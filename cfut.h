@@ -7660,7 +7660,8 @@ static void cfuti_procs_measure(const cfuti_procs *p, cfuti_layout *l)
 /* Maps a part that is written to from now on. */
 static void *cfuti_procs_map_part(const cfuti_procs *p, uint64_t at, uint64_t size)
 {
-    return cfuti_file_reserve(p->file, at, size) ? cfuti_map(p->file, at, (size_t)size, true) : NULL;
+    if (!cfuti_file_reserve(p->file, at, size)) return NULL;
+    return cfuti_map(p->file, at, (size_t)size, true);
 }
 
 /* Maps all parts but the bulks. */
