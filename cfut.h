@@ -6558,14 +6558,18 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
 }
 
 /* Without lock: takes in what the slot of e, whose word says DONE, reports. That
-   is copied first, as its writer may write on. */
+   is copied first, as its writer may write on; but for the word, which a late
+   canceller may just look at. */
 static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
 {
-    cfuti_report r = e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    const cfuti_report *from = &e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    const size_t word = offsetof(cfuti_report, status);
+    cfuti_report r;
     cfut_future *f = e->future;
     cfuti_parcel *k = cfuti_parcel_of(f);
     size_t size = f->task->out_size;
 
+    memcpy((char *)&r + word, (const char *)from + word, sizeof r - word);
     r.text[sizeof r.text - 1] = 0;
     if (k) k->took = r.took < (uint64_t)CFUT_SEC(3600) ? (cfut_ns)r.took : CFUT_SEC(3600);
     if (k && k->n > 1)
