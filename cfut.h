@@ -7177,16 +7177,18 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
 }
 
 /* Without lock: takes in what the slot of e, whose word says DONE, reports. Each part
-   of that is copied once, and then looked at, as its writer may write on. */
+   of that is copied once, and then looked at, as its writer may write on; but for
+   the word, which a late canceller may just look at. */
 static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
 {
     const cfuti_report *from = &e->proc->reports->slot[e->number % CFUTI_SLOTS];
+    const size_t word = offsetof(cfuti_report, status);
     cfut_future *f = e->future;
     cfuti_parcel *k = cfuti_parcel_of(f);
     size_t size = f->task->out_size;
     cfuti_report r;
 
-    memcpy(&r, from, offsetof(cfuti_report, small));
+    memcpy((char *)&r + word, (const char *)from + word, offsetof(cfuti_report, small) - word);
     if (r.has_text) memcpy(r.text, from->text, sizeof r.text);
     r.text[sizeof r.text - 1] = 0;
     if (k) k->took = r.took < (uint64_t)CFUT_SEC(3600) ? (cfut_ns)r.took : CFUT_SEC(3600);
@@ -8322,7 +8324,8 @@ static void cfuti_procs_measure(const cfuti_procs *p, cfuti_layout *l)
 /* Maps a part that is written to from now on. */
 static void *cfuti_procs_map_part(const cfuti_procs *p, uint64_t at, uint64_t size)
 {
-    return cfuti_file_reserve(p->file, at, size) ? cfuti_map(p->file, at, (size_t)size, true) : NULL;
+    if (!cfuti_file_reserve(p->file, at, size)) return NULL;
+    return cfuti_map(p->file, at, (size_t)size, true);
 }
 
 /* Maps all parts but the bulks. */
