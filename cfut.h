@@ -6878,30 +6878,45 @@ static cfut_ns cfuti_procs_care(cfuti_procs *p, bool *full)
     return next;
 }
 
+/* Under lock: how many tasks wait with w behind its first. */
+static uint32_t cfuti_proc_waiting(cfuti_proc *w)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 1; i < cfuti_proc_load(w); i++)
+        if (cfuti_proc_entry(w, w->head + i)->future) n++;      /* else taken back */
+    return n;
+}
+
 /* Under lock, with nothing in the list: if a worker is idle, half of what waits
    behind the longest queue's task goes back to the list. */
 static void cfuti_procs_rebalance(cfuti_procs *p)
 {
-    cfuti_proc *from = NULL, *to = NULL;
-    uint32_t number;
+    cfuti_proc *from = NULL;
+    uint32_t most = 0, number;
+    bool idle = false;
 
-    for (size_t i = 0; i < p->max_workers; i++) {
-        cfuti_proc *w = &p->procs[i];
+    for (size_t i = 0; i < p->max_workers && !idle; i++)
+        idle = !cfuti_proc_load(&p->procs[i]) && cfuti_proc_depth(&p->procs[i]);
+    for (size_t i = 0; i < p->max_workers && idle; i++) {
+        uint32_t n = cfuti_proc_waiting(&p->procs[i]);
 
-        if (!cfuti_proc_load(w) && cfuti_proc_depth(w)) to = w;
-        if (cfuti_proc_load(w) > (from ? cfuti_proc_load(from) : 1)) from = w;
+        if (n > most) from = &p->procs[i];
+        if (n > most) most = n;
     }
-    if (!to || !from) return;
+    if (!from) return;
     number = from->tail;
-    for (uint32_t n = cfuti_proc_load(from) / 2; n; n--) {
+    for (uint32_t n = (most + 1) / 2; n && number != from->head; ) {
         cfuti_entry *e;
         cfut_future *f;
 
         number = (number - 1) & CFUTI_NUMBERS;
         e = cfuti_proc_entry(from, number);
         f = e->future;
+        if (!f) continue;
+        n--;
         /* acquire: in has been read */
-        if (f && !cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
+        if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
     }
 }
 
