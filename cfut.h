@@ -6609,7 +6609,7 @@ static void cfuti_procs_break(cfuti_procs *p, const char *reason)
     if (p->broken) return;
     p->broken = true;
     snprintf(p->reason, sizeof p->reason, "%s", reason);
-    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: submits look under the lock */
+    cfuti_store_release(&p->base.status, CFUT_BROKEN);  /* release: the reason; to who asks */
     p->kill_all = SIGKILL;
     cfuti_procs_call(p);
 }
