@@ -5694,6 +5694,7 @@ static void cfuti_helper_reap(cfuti_helper *h)
         if (i == h->common->workers) continue;
         h->pids[i] = 0;
         h->alive--;
+        cfuti_point("reaped");
         cfuti_helper_tell(CFUTI_DIED, i, 0, &end, -1);
     }
 }
@@ -5708,8 +5709,10 @@ static void cfuti_helper_start(cfuti_helper *h, size_t i)
         cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
         return;
     }
+    cfuti_point("to fork");
     pid = cfuti_fork_worker();
     if (pid == 0) {
+        cfuti_point("born");
         cfuti_sys_end_with_parent(parent);
         if (bell[1] >= 0) close(bell[1]);
         cfuti_child_main(h->common, i, bell[0]);
@@ -5717,7 +5720,9 @@ static void cfuti_helper_start(cfuti_helper *h, size_t i)
     if (pid > 0) {
         h->pids[i] = pid;
         h->alive++;
+        cfuti_point("forked");
         cfuti_helper_tell(CFUTI_STARTED, i, (int)pid, NULL, bell[1]);
+        cfuti_point("told");
     } else {
         cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
     }
