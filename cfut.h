@@ -7295,7 +7295,7 @@ static void cfuti_procs_close_fds(cfuti_procs *p)
 /* What the pool has besides its handle. */
 static void cfuti_procs_free(cfuti_procs *p)
 {
-    for (size_t i = 0; p->procs && i < p->max_workers; i++) {
+    for (size_t i = 0; p->procs && p->common && i < p->max_workers; i++) {
         cfuti_proc *w = &p->procs[i];
 
         cfuti_sys_unmap(w->orders, (size_t)p->common->layout.part);
