@@ -6893,13 +6893,13 @@ static uint32_t cfuti_proc_waiting(cfuti_proc *w)
     return n;
 }
 
-/* Under lock, with nothing in the list: if a worker is idle, half of what waits
-   behind the longest queue's task goes back to the list. */
+/* Under lock, with nothing in the list: if a worker is idle, or may be started, half
+   of what waits behind the longest queue's task goes back to the list. */
 static void cfuti_procs_rebalance(cfuti_procs *p)
 {
     cfuti_proc *from = NULL;
     uint32_t most = 0, number;
-    bool idle = false;
+    bool idle = p->live < p->max_workers && !p->retry_at && !p->kill_all;
 
     for (size_t i = 0; i < p->max_workers && !idle; i++)
         idle = !cfuti_proc_load(&p->procs[i]) && cfuti_proc_depth(&p->procs[i]);
@@ -6923,6 +6923,7 @@ static void cfuti_procs_rebalance(cfuti_procs *p)
         /* acquire: in has been read */
         if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
     }
+    cfuti_procs_grow(p);
 }
 
 /* Under lock: gives the first of the list a slot of some worker: its entry, or
