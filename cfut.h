@@ -7531,7 +7531,9 @@ static int cfuti_procs_name_hooks(cfuti_procs *p)
 {
     cfuti_common *c = p->common;
 
-    if (!cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &c->self)) return CFUT_UNSUPPORTED;
+    errno = 0;
+    if (!cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &c->self))
+        return errno == EMFILE || errno == ENFILE ? CFUT_NO_MEMORY : CFUT_UNSUPPORTED;
     c->initializer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.initializer);
     c->finalizer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.finalizer);
     return c->initializer < -1 || c->finalizer < -1 ? (int)CFUT_INVALID : (int)CFUT_OK;
