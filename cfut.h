@@ -6363,6 +6363,7 @@ static void cfuti_helper_reap(cfuti_helper *h)
         if (i == h->common->workers) continue;
         h->pids[i] = 0;
         h->alive--;
+        cfuti_point("reaped");
         cfuti_helper_tell(CFUTI_DIED, i, 0, &end, -1);
     }
 }
@@ -6377,8 +6378,10 @@ static void cfuti_helper_start(cfuti_helper *h, size_t i)
         cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
         return;
     }
+    cfuti_point("to fork");
     pid = cfuti_fork_worker();
     if (pid == 0) {
+        cfuti_point("born");
         cfuti_sys_end_with_parent(parent);
         if (bell[1] >= 0) close(bell[1]);
         cfuti_child_main(h->common, i, bell[0]);
@@ -6386,7 +6389,9 @@ static void cfuti_helper_start(cfuti_helper *h, size_t i)
     if (pid > 0) {
         h->pids[i] = pid;
         h->alive++;
+        cfuti_point("forked");
         cfuti_helper_tell(CFUTI_STARTED, i, (int)pid, NULL, bell[1]);
+        cfuti_point("told");
     } else {
         cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
     }
@@ -7652,31 +7657,47 @@ static cfut_ns cfuti_procs_care(cfuti_procs *p, bool *full)
     return next;
 }
 
-/* Under lock, with nothing in the list: if a worker is idle, half of what waits
-   behind the longest queue's task goes back to the list. */
+/* Under lock: how many tasks wait with w behind its first. */
+static uint32_t cfuti_proc_waiting(cfuti_proc *w)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 1; i < cfuti_proc_load(w); i++)
+        if (cfuti_proc_entry(w, w->head + i)->future) n++;      /* else taken back */
+    return n;
+}
+
+/* Under lock, with nothing in the list: if a worker is idle, or may be started, half
+   of what waits behind the longest queue's task goes back to the list. */
 static void cfuti_procs_rebalance(cfuti_procs *p)
 {
-    cfuti_proc *from = NULL, *to = NULL;
-    uint32_t number;
+    cfuti_proc *from = NULL;
+    uint32_t most = 0, number;
+    bool idle = p->live < p->max_workers && !p->retry_at && !p->kill_all;
 
-    for (size_t i = 0; i < p->max_workers; i++) {
-        cfuti_proc *w = &p->procs[i];
+    for (size_t i = 0; i < p->max_workers && !idle; i++)
+        idle = !cfuti_proc_load(&p->procs[i]) && cfuti_proc_depth(&p->procs[i]);
+    for (size_t i = 0; i < p->max_workers && idle; i++) {
+        uint32_t n = cfuti_proc_waiting(&p->procs[i]);
 
-        if (!cfuti_proc_load(w) && cfuti_proc_depth(w)) to = w;
-        if (cfuti_proc_load(w) > (from ? cfuti_proc_load(from) : 1)) from = w;
+        if (n > most) from = &p->procs[i];
+        if (n > most) most = n;
     }
-    if (!to || !from) return;
+    if (!from) return;
     number = from->tail;
-    for (uint32_t n = cfuti_proc_load(from) / 2; n; n--) {
+    for (uint32_t n = (most + 1) / 2; n && number != from->head; ) {
         cfuti_entry *e;
         cfut_future *f;
 
         number = (number - 1) & CFUTI_NUMBERS;
         e = cfuti_proc_entry(from, number);
         f = e->future;
+        if (!f) continue;
+        n--;
         /* acquire: in has been read */
-        if (f && !cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
+        if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e)) cfuti_procs_prepend(p, f);
     }
+    cfuti_procs_grow(p);
 }
 
 /* Under lock: gives the first of the list a slot of some worker: its entry, or
@@ -8061,7 +8082,7 @@ static void cfuti_procs_close_fds(cfuti_procs *p)
 /* What the pool has besides its handle. */
 static void cfuti_procs_free(cfuti_procs *p)
 {
-    for (size_t i = 0; p->common && i < p->max_workers; i++) {     /* the first that is mapped */
+    for (size_t i = 0; p->procs && p->common && i < p->max_workers; i++) {
         cfuti_proc *w = &p->procs[i];
 
         cfuti_sys_unmap(w->orders, (size_t)p->common->layout.part);
@@ -8299,7 +8320,9 @@ static int cfuti_procs_name_hooks(cfuti_procs *p)
 {
     cfuti_common *c = p->common;
 
-    if (!cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &c->self)) return CFUT_UNSUPPORTED;
+    errno = 0;
+    if (!cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &c->self))
+        return errno == EMFILE || errno == ENFILE ? CFUT_NO_MEMORY : CFUT_UNSUPPORTED;
     c->initializer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.initializer);
     c->finalizer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.finalizer);
     return c->initializer < -1 || c->finalizer < -1 ? (int)CFUT_INVALID : (int)CFUT_OK;

@@ -3,7 +3,8 @@
 
    Each file is built twice: as it is, workers come from the program executed
    again; with START_FORK, from a fork of the test's process, which has no watchdog
-   then. A board is memory that all processes of a test see. After each test no
+   then. With PROCESS_POINTS workers and helpers can be made to go wrong at a named
+   step. A board is memory that all processes of a test see. After each test no
    descriptor and no child may be left. */
 #ifndef CFUT_TEST_PROCESS_H
 #define CFUT_TEST_PROCESS_H
@@ -13,6 +14,11 @@
 enum { START = 2, START_IS_FORK = 1 };          /* CFUT_START_FORK */
 #else
 enum { START = 1, START_IS_FORK = 0 };          /* CFUT_START_EXEC */
+#endif
+
+#ifdef PROCESS_POINTS
+static void process_point(const char *name);
+#define cfuti_point(name) process_point(name)
 #endif
 
 #include "harness.h"
@@ -206,6 +212,42 @@ HARNESS_UNUSED static void go_wrong(enum way way)
     case WAYS: break;
     }
 }
+
+#ifdef PROCESS_POINTS
+/* Who comes to the step that is armed goes wrong there, once. */
+enum { STEP_ARMED, STEP_WAY, STEP_SKIP, STEP_FIRED };   /* of n; armed: the step + 1 */
+
+enum step {
+    STEP_BORN, STEP_START, STEP_READY, STEP_CLAIMED, STEP_RAN, STEP_BEFORE_DONE, STEP_DONE,
+    STEP_IDLE, STEP_TO_FORK, STEP_FORKED, STEP_TOLD, STEP_REAPED, STEPS
+};
+
+static const char *const step_names[] = {
+    "born", "start", "ready", "claimed", "ran", "before_done", "done", "idle",
+    "to fork", "forked", "told", "reaped"       /* these in the helper */
+};
+
+static void process_point(const char *name)
+{
+    struct board *b = board();
+    int step = atomic_load(&b->n[STEP_ARMED]);
+
+    if (!step || strcmp(name, step_names[step - 1])) return;
+    if (atomic_fetch_sub(&b->n[STEP_SKIP], 1) > 0) return;
+    if (!atomic_compare_exchange_strong(&b->n[STEP_ARMED], &step, 0)) return;
+    atomic_store(&b->n[STEP_FIRED], 1);
+    go_wrong((enum way)atomic_load(&b->n[STEP_WAY]));
+}
+
+/* skip: how many pass unharmed before. */
+HARNESS_UNUSED static void arm_step(enum step step, enum way way, int skip)
+{
+    atomic_store(&board()->n[STEP_FIRED], 0);
+    atomic_store(&board()->n[STEP_WAY], (int)way);
+    atomic_store(&board()->n[STEP_SKIP], skip);
+    atomic_store(&board()->n[STEP_ARMED], (int)step + 1);
+}
+#endif
 
 HARNESS_UNUSED static int die(const int *way, int *out)
 {

@@ -23,7 +23,7 @@ START_TEST(death_costs_the_task_that_ran_and_no_other)
     cfut_executor *ex = procs(test_workers());
 
     for (int i = 0; i < N; i++) {
-        if (i % 20 == 10) die_submit(ex, &bad[i / 20], faults[_i].way);
+        if (i % 20 == 10) die_submit(ex, &bad[i / 20], (int)faults[_i].way);
         square_submit(ex, &f[i], i);
     }
     for (int i = 0; i < N; i++) {
@@ -233,7 +233,7 @@ START_TEST(time_limit_kills_what_runs_too_long)
     square_future f[10];
     cfut_ns begun = test_now();
 
-    die_submit(ex, &bad, ways[_i]);
+    die_submit(ex, &bad, (int)ways[_i]);
     for (int i = 0; i < 10; i++) square_submit(ex, &f[i], i);
     ck_assert_int_eq(die_result(&bad), CFUT_TIME_LIMIT);
     ck_assert_int_ge(test_now() - begun, test_time(CFUT_MS(150)));
