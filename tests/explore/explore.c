@@ -1236,7 +1236,7 @@ static struct {
     unsigned long most, random;
     int bound;                      /* below 0: the scenario's */
     uint64_t seed;
-} option = { 110000, 0, -1, 1 };
+} option = { 95000, 0, -1, 1 };
 
 static bool explore(const x_scenario *s, struct tally *t)
 {

@@ -143,11 +143,11 @@ def with_order(header, m):
 
 
 def orders(mutants, names):
-    listed = {}
+    listed = set()
     with open(os.path.join(HERE, 'orders.txt'), encoding='utf8') as f:
         for line in f:
             if line.strip() and not line.startswith((' ', '#')):
-                listed[line.strip()] = 0
+                listed.add(line.strip())
     found = order_mutants(mutants.header)
     seen = {}
     keyed = []
@@ -155,6 +155,9 @@ def orders(mutants, names):
         name = order_name(m)
         seen[name] = seen.get(name, 0) + 1
         keyed.append((name if seen[name] == 1 else '%s (%d)' % (name, seen[name]), m))
+    stale = set(listed) - {k[0] for k in keyed}
+    if stale:
+        sys.exit('orders.txt lists what is not there: ' + ', '.join(sorted(stale)))
     chosen = [k for k in keyed if not names or any(n in k[0] for n in names)]
 
     def run(k):
