@@ -504,8 +504,9 @@ static int run_all(const struct options *o)
 
 static void usage(FILE *to)
 {
-    fprintf(to, "usage: bench_process [--quick] [--csv] [--csv-file FILE] [--only W8|W8m|W9|W9e|memory|start]"
-                "\n                     [--rounds 7] [--workers 1,2] [--peers NAME,...]\n");
+    fprintf(to, "usage: bench_process [--quick] [--csv] [--csv-file FILE] [--rounds 7]\n"
+                "                     [--only W8|W8m|W9|W9e|memory|start] [--workers 1,2]\n"
+                "                     [--peers NAME,...]\n");
 }
 
 static void parse_workers(const char *text, int *workers)
