@@ -2511,7 +2511,7 @@ static uintptr_t cfuti_sys_code(const cfuti_place *place)
 #define cfuti_threads cfuti_sys_threads
 #endif
 #ifndef cfuti_point
-#define cfuti_point(name) ((void)0)     /* a named place in helper and worker */
+#define cfuti_point(name) ((void)0)     /* a named place in host, helper and worker */
 #endif
 
 #endif /* CFUTI_PROCESS */
@@ -6236,8 +6236,10 @@ static void cfuti_entry_publish(cfuti_entry *e, uint32_t code)
     cfuti_proc *w = e->proc;
     uint32_t number = e->number, before = (number - 1) & CFUTI_NUMBERS, seen;
 
+    cfuti_point("to fill");
     cfuti_entry_fill(e, code);
     cfuti_exchange_seq_cst(cfuti_proc_word(w, number), CFUTI_WORD(number, CFUTI_QUEUED));   /* H1 */
+    cfuti_point("published");
     cfuti_store_release(&e->filling, 0u);       /* release: the order; to who takes it out */
     cfuti_add_release(&w->orders->bell, 1u);    /* release: the word; to W2 */
     seen = cfuti_load_seq_cst(cfuti_proc_word(w, before));                                  /* H2 */
@@ -6307,8 +6309,10 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     if (t->parcel == f) f->state |= CFUTI_PARCEL;
     status = cfuti_procs_check(p, f);
     if (status) return status;
+    cfuti_point("to name");
     code = cfuti_procs_name(p, f->task->fn);
     if (code < 0) return code;
+    cfuti_point("named");
     f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit) & CFUTI_LIMIT;
     cfuti_lock(&p->lock);
     status = cfuti_procs_take(p, f, &e);
@@ -6559,7 +6563,9 @@ static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
     began = w->began;
     cfuti_unlock(&p->lock);
     if (!k && !bad) return false;
+    cfuti_point("noted");
     cfuti_proc_collect(w, head, k, outcomes);
+    cfuti_point("collected");
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) {
@@ -7051,8 +7057,10 @@ static bool cfuti_procs_any_word(cfuti_procs *p)
 /* Sleeps until a worker, the helper or a submit has something, or until next. */
 static void cfuti_procs_sleep(cfuti_procs *p, cfut_ns next, bool full)
 {
+    cfuti_point("to sleep");
     cfuti_add_seq_cst(&p->common->asleep, 1u);          /* M1: odd */
     if (!cfuti_procs_any_word(p)) {
+        cfuti_point("asleep");
         cfuti_unlock(&p->gate);
         cfuti_sys_poll(p->bell[0], p->channel, full, next);
         cfuti_lock(&p->gate);
@@ -7157,6 +7165,7 @@ static void cfuti_procs_leave(cfuti_procs *p)
     if (p->helper > 0) cfuti_sys_await(p->helper);
     cfuti_unlock(&p->gate);
     cfuti_store_release(&p->manager, (cfuti_thread *)NULL);
+    cfuti_point("to end");
     cfuti_lock(&p->lock);
     cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_procs_wait */
     cfuti_wake_word(&p->ended);
