@@ -231,11 +231,16 @@ static const char *const step_names[] = {
     "to fork", "forked", "told", "reaped"       /* these in the helper */
 };
 
+/* What the host does at its own steps, or NULL. */
+static void (*_Atomic process_hook)(const char *name);
+
 static void process_point(const char *name)
 {
+    void (*hook)(const char *) = atomic_load(&process_hook);
     struct board *b = board();
     int step = atomic_load(&b->n[STEP_ARMED]);
 
+    if (hook && !cfuti_this_child) hook(name);
     if (!step || strcmp(name, step_names[step - 1])) return;
     if (atomic_fetch_sub(&b->n[STEP_SKIP], 1) > 0) return;
     if (!atomic_compare_exchange_strong(&b->n[STEP_ARMED], &step, 0)) return;
