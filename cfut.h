@@ -2257,7 +2257,8 @@ static pid_t cfuti_sys_spawn(const int fds[3])
         if (copies[i] < 0 || posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i) != 0)
             ready = false;              /* without them it would be the whole program again */
     }
-    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0)
+        pid = -1;
     for (int i = 0; i < 3; i++)
         if (copies[i] >= 0) close(copies[i]);
     posix_spawn_file_actions_destroy(&actions);
@@ -6261,7 +6262,8 @@ static void cfuti_procs_grow(cfuti_procs *p)
 {
     size_t i = 0;
 
-    if (p->queued <= p->starting || p->live == p->max_workers || p->kill_all || p->retry_at) return;
+    if (p->queued <= p->starting || p->live == p->max_workers) return;
+    if (p->kill_all || p->retry_at) return;
     while (p->procs[i].phase != CFUTI_ABSENT) i++;
     cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
     cfuti_procs_call(p);

@@ -5,8 +5,8 @@
    again; with START_FORK, from a fork of the test's process, which has no watchdog
    then. With PROCESS_POINTS workers and helpers can be made to go wrong at a named
    step; with PROCESS_JITTER all of them, and the host, linger at such steps for
-   moments, so that rare interleavings are not rare. A board is memory that all processes of a test see. After each test no
-   descriptor and no child may be left. */
+   moments, so that rare interleavings are not rare. A board is memory that all
+   processes of a test see. After each test no descriptor and no child may be left. */
 #ifndef CFUT_TEST_PROCESS_H
 #define CFUT_TEST_PROCESS_H
 
