@@ -2666,7 +2666,8 @@ static pid_t cfuti_sys_spawn(const int fds[3])
         if (copies[i] < 0 || posix_spawn_file_actions_adddup2(&actions, copies[i], 3 + i) != 0)
             ready = false;              /* without them it would be the whole program again */
     }
-    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0) pid = -1;
+    if (!ready || posix_spawnp(&pid, cfuti_program, &actions, &attr, cfuti_argv, env) != 0)
+        pid = -1;
     for (int i = 0; i < 3; i++)
         if (copies[i] >= 0) close(copies[i]);
     posix_spawn_file_actions_destroy(&actions);
@@ -2929,7 +2930,7 @@ static uintptr_t cfuti_sys_code(const cfuti_site *place)
 #define cfuti_threads cfuti_sys_threads
 #endif
 #ifndef cfuti_point
-#define cfuti_point(name) ((void)0)     /* a named place in helper and worker */
+#define cfuti_point(name) ((void)0)     /* a named place in host, helper and worker */
 #endif
 
 #endif /* CFUTI_PROCESS */
@@ -6945,8 +6946,10 @@ static void cfuti_entry_publish(cfuti_entry *e, uint32_t code)
     cfuti_proc *w = e->proc;
     uint32_t number = e->number, before = (number - 1) & CFUTI_NUMBERS, seen;
 
+    cfuti_point("to fill");
     cfuti_entry_fill(e, code);
     cfuti_exchange_seq_cst(cfuti_proc_word(w, number), CFUTI_WORD(number, CFUTI_QUEUED));   /* H1 */
+    cfuti_point("published");
     cfuti_store_release(&e->filling, 0u);       /* release: the order; to who takes it out */
     cfuti_add_release(&w->orders->bell, 1u);    /* release: the word; to W2 */
     seen = cfuti_load_seq_cst(cfuti_proc_word(w, before));                                  /* H2 */
@@ -6968,7 +6971,8 @@ static void cfuti_procs_grow(cfuti_procs *p)
 {
     size_t i = 0;
 
-    if (p->queued <= p->starting || p->live == p->max_workers || p->kill_all || p->retry_at) return;
+    if (p->queued <= p->starting || p->live == p->max_workers) return;
+    if (p->kill_all || p->retry_at) return;
     while (p->procs[i].phase != CFUTI_ABSENT) i++;
     cfuti_proc_set(&p->procs[i], CFUTI_WANTED);
     cfuti_procs_call(p);
@@ -7019,8 +7023,10 @@ static int cfuti_procs_submit(cfut_executor *ex, cfut_future *f)
     if (t->parcel == f) f->state |= CFUTI_PARCEL;
     status = cfuti_procs_check(p, f);
     if (status) return status;
+    cfuti_point("to name");
     code = cfuti_procs_name(p, f->task->fn);
     if (code < 0) return code;
+    cfuti_point("named");
     f->u.before.limit = (uint64_t)(t->limit > 0 ? t->limit : p->desc.time_limit);
     if (f->u.before.limit > CFUTI_LIMIT) f->u.before.limit = CFUTI_LIMIT;
     cfuti_lock(&p->lock);
@@ -7290,7 +7296,9 @@ static bool cfuti_proc_look(cfuti_proc *w, cfuti_outcomes *outcomes)
     began = w->began;
     cfuti_unlock(&p->lock);
     if (!k && !bad) return false;
+    cfuti_point("noted");
     cfuti_proc_collect(w, head, k, outcomes);
+    cfuti_point("collected");
     cfuti_lock(&p->lock);
     cfuti_proc_retire(w, k);
     if (k) {
@@ -7844,8 +7852,10 @@ static bool cfuti_procs_any_word(cfuti_procs *p)
 /* Sleeps until a worker, the helper or a submit has something, or until next. */
 static void cfuti_procs_sleep(cfuti_procs *p, cfut_ns next, bool full)
 {
+    cfuti_point("to sleep");
     cfuti_add_seq_cst(&p->common->asleep, 1u);          /* M1: odd */
     if (!cfuti_procs_any_word(p)) {
+        cfuti_point("asleep");
         cfuti_unlock(&p->gate);
         cfuti_sys_poll(p->bell[0], p->channel, full, next);
         cfuti_lock(&p->gate);
@@ -7959,6 +7969,7 @@ static void cfuti_procs_leave(cfuti_procs *p)
     if (p->helper > 0) cfuti_sys_await(p->helper);
     cfuti_unlock(&p->gate);
     cfuti_procs_forget_manager(p);
+    cfuti_point("to end");
     cfuti_lock(&p->lock);
     cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_procs_wait */
     cfuti_wake_word(&p->ended);

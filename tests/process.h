@@ -4,8 +4,9 @@
    Each file is built twice: as it is, workers come from the program executed
    again; with START_FORK, from a fork of the test's process, which has no watchdog
    then. With PROCESS_POINTS workers and helpers can be made to go wrong at a named
-   step. A board is memory that all processes of a test see. After each test no
-   descriptor and no child may be left. */
+   step; with PROCESS_JITTER all of them, and the host, linger at such steps for
+   moments, so that rare interleavings are not rare. A board is memory that all
+   processes of a test see. After each test no descriptor and no child may be left. */
 #ifndef CFUT_TEST_PROCESS_H
 #define CFUT_TEST_PROCESS_H
 
@@ -16,7 +17,7 @@ enum { START = 2, START_IS_FORK = 1 };          /* CFUT_START_FORK */
 enum { START = 1, START_IS_FORK = 0 };          /* CFUT_START_EXEC */
 #endif
 
-#ifdef PROCESS_POINTS
+#if defined(PROCESS_POINTS) || defined(PROCESS_JITTER)
 static void process_point(const char *name);
 #define cfuti_point(name) process_point(name)
 #endif
@@ -47,6 +48,9 @@ static void process_point(const char *name);
 #ifndef UNDER_ASAN
 #define UNDER_ASAN 0
 #endif
+
+/* How often a race is tried; processes start slowly under ThreadSanitizer. */
+enum { FEWER = UNDER_TSAN ? 6 : 1 };
 
 /* ---- the board ---- */
 
@@ -227,11 +231,16 @@ static const char *const step_names[] = {
     "to fork", "forked", "told", "reaped"       /* these in the helper */
 };
 
+/* What the host does at its own steps, or NULL. */
+static void (*_Atomic process_hook)(const char *name);
+
 static void process_point(const char *name)
 {
+    void (*hook)(const char *) = atomic_load(&process_hook);
     struct board *b = board();
     int step = atomic_load(&b->n[STEP_ARMED]);
 
+    if (hook && !cfuti_this_child) hook(name);
     if (!step || strcmp(name, step_names[step - 1])) return;
     if (atomic_fetch_sub(&b->n[STEP_SKIP], 1) > 0) return;
     if (!atomic_compare_exchange_strong(&b->n[STEP_ARMED], &step, 0)) return;
@@ -246,6 +255,21 @@ HARNESS_UNUSED static void arm_step(enum step step, enum way way, int skip)
     atomic_store(&board()->n[STEP_WAY], (int)way);
     atomic_store(&board()->n[STEP_SKIP], skip);
     atomic_store(&board()->n[STEP_ARMED], (int)step + 1);
+}
+#endif
+
+#ifdef PROCESS_JITTER
+/* A quarter of all visits take up to 130 us, some of them ten times as long. */
+static void process_point(const char *name)
+{
+    static _Thread_local uint32_t x;
+    uint32_t us;
+
+    if (!x) x = (uint32_t)test_now() ^ (uint32_t)getpid() ^ (uint32_t)(uintptr_t)&x;
+    x = (x ^ (uint32_t)(uintptr_t)name) * 1664525u + 1013904223u;
+    if (x >> 30) return;
+    us = (x >> 16) % 128;
+    test_sleep(CFUT_US((x >> 26) % 8 ? us : 10 * us));
 }
 #endif
 

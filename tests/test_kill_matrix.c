@@ -127,8 +127,8 @@ static bool run_case(struct scene *s, int number)
     static const char *const ways[] = { "SIGKILL", "SIGSEGV", "SIGABRT", "exit(0)", "_exit(3)",
                                         "SIGSTOP", "endless loop" };
 
-    snprintf(s->name, sizeof s->name, "%s at '%s', %s, %d workers", ways[s->way], step_names[s->step],
-             s->later ? "later" : "at first", s->workers);
+    snprintf(s->name, sizeof s->name, "%s at '%s', %s, %d workers", ways[s->way],
+             step_names[s->step], s->later ? "later" : "at first", s->workers);
     memcpy(current, s->name, sizeof current);
     memset((void *)board(), 0, sizeof(struct board));
     alarm((unsigned)(20 * harness_scale()));
@@ -146,7 +146,8 @@ static int run_matrix(int every)
     bool good = true;
 
     for (int i = 0; i < STEPS * BY_THREAD_EXIT * 3 * 2; i++) {
-        struct scene s = { .step = (enum step)(i % STEPS), .way = (enum way)(i / STEPS % BY_THREAD_EXIT),
+        struct scene s = { .step = (enum step)(i % STEPS),
+                           .way = (enum way)(i / STEPS % BY_THREAD_EXIT),
                            .workers = workers[i / STEPS / BY_THREAD_EXIT % 3],
                            .later = i / STEPS / BY_THREAD_EXIT / 3 };
 

@@ -977,7 +977,7 @@ START_TEST(pools_one_right_after_the_other_can_be_made)
 {
     cfut_executor *kept = NULL;
 
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 60 / FEWER; i++) {
         cfut_executor *ex = procs(1);
 
         if (kept) end_pool(kept);
@@ -1436,7 +1436,7 @@ static void *submit_until_closed(void *arg)
 
 START_TEST(submit_beside_shutdown_is_run_or_refused)
 {
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 20 / FEWER; round++) {
         struct hammer h = { procs(2), 0 };
         pthread_t t[3];
 
@@ -1454,7 +1454,8 @@ END_TEST
 
 static void fill_tasks(TCase *tc)
 {
-    tcase_add_loop_test(tc, payload_of_any_size_is_carried_there_and_back, 0, ECHOES);
+    tcase_add_loop_test(tc, payload_of_any_size_is_carried_there_and_back, 0,
+                        ECHOES - UNDER_TSAN);
     tcase_add_test(tc, payloads_of_mixed_sizes_keep_apart);
     tcase_add_test(tc, submit_without_buffers_that_the_task_needs_is_invalid);
     tcase_add_test(tc, submit_of_absurd_size_is_invalid);

@@ -337,14 +337,14 @@ CFUT_TASK(scribble, struct orders, int);
 
 START_TEST(scribbling_worker_never_harms_the_host)
 {
-    enum { N = 40 };
+    enum { N = 12 };             /* each may cost its time limit and more */
     static scribble_future bad[N];
     static square_future good[N];
     static unsigned char in[N][300], out[N][300];
     cfut_executor *ex = procs_with((cfut_process_pool_desc){
         .max_workers = 3, .queue_depth = 8, .time_limit = test_time(CFUT_MS(200)) });
 
-    for (int round = 0; round < 4; round++) {
+    for (int round = 0; round < 2; round++) {
         for (int i = 0; i < N; i++) {
             struct orders o = { (uint32_t)(_i * 100000 + round * 1000 + i), 400 };
 
@@ -428,6 +428,120 @@ START_TEST(absurd_phase_does_not_keep_the_host_busy)
 }
 END_TEST
 
+/* ---- staged: the host is held at a step of its own ---- */
+
+static const char *held_at;             /* which step; set before the hook */
+static struct gate held, let_go;
+static atomic_int holds;                /* how often it is still to be held */
+
+static void hold_there(const char *name)
+{
+    if (strcmp(name, held_at) || atomic_fetch_sub(&holds, 1) != 1) return;
+    gate_open(&held);
+    gate_wait(&let_go);
+}
+
+static void hold_host_at(const char *name)
+{
+    held_at = name;
+    gate_init(&held);
+    gate_init(&let_go);
+    atomic_store(&holds, 1);
+    atomic_store(&process_hook, hold_there);
+}
+
+static void *submit_one(void *ex)
+{
+    square_future f;
+
+    square_submit(ex, &f, 2);
+    ck_assert_int_eq(square_result(&f), CFUT_CLOSED);
+    return NULL;
+}
+
+START_TEST(submit_that_is_overtaken_by_shutdown_is_refused)
+{
+    cfut_executor *ex = procs(1);
+    pthread_t late;
+
+    hold_host_at("to name");
+    late = thread_start(submit_one, ex);
+    gate_wait(&held);
+    end_pool(ex);
+    gate_open(&let_go);
+    thread_end(late);
+}
+END_TEST
+
+static int stay_longer(const int *unused, int *out)
+{
+    *out = *unused;
+    atomic_fetch_add(&board()->started, 1);
+    linger(&board()->ended, 1);
+    return CFUT_OK;
+}
+CFUT_TASK(stay_longer, int, int);
+
+/* The manager has seen that the task is done, and has not told; a cancel that kills
+   comes, while the next one runs. */
+START_TEST(kill_for_a_task_that_is_done_spares_the_next)
+{
+    cfut_executor *ex = procs_with((cfut_process_pool_desc){
+        .max_workers = 1, .kill_on_cancel = true, .queue_depth = 2 });
+    square_future first;
+    stay_future f;
+    stay_longer_future next;
+
+    square_submit(ex, &first, 1);
+    ck_assert_int_eq(square_result(&first), CFUT_OK);
+    stay_submit(ex, &f, 1);
+    await_count(&board()->started, 1);
+    stay_longer_submit(ex, &next, 2);
+    hold_host_at("noted");
+    atomic_store(&board()->go, 1);
+    gate_wait(&held);
+    await_count(&board()->started, 2);
+    cfut_cancel(&f.base);
+    gate_open(&let_go);
+    ck_assert_int_eq(stay_result(&f), CFUT_OK);
+    test_sleep(CFUT_MS(30));            /* time for a blow to land */
+    atomic_store(&board()->ended, 1);
+    ck_assert_int_eq(stay_longer_result(&next), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+static int stay_without_term(const int *at, int *out)
+{
+    signal(SIGTERM, SIG_IGN);
+    return stay(at, out);
+}
+CFUT_TASK(stay_without_term, int, int);
+
+/* A worker that survives SIGTERM is done just before the manager goes to sleep. */
+START_TEST(result_after_terminate_is_heard_by_a_manager_about_to_sleep)
+{
+    cfut_executor *ex = procs(1);
+    cfuti_proc *w = &cfuti_procs_of(ex)->procs[0];
+    stay_without_term_future f;
+    cfut_ns end = process_deadline();
+
+    stay_without_term_submit(ex, &f, 0);
+    await_count(&board()->started, 1);
+    hold_host_at("to sleep");
+    ck_assert_int_eq(cfut_terminate_workers(ex), CFUT_OK);
+    gate_wait(&held);
+    atomic_store(&board()->go, 1);
+    while ((cfuti_load_acquire(&w->reports->slot[0].word) & 7) != CFUTI_DONE_SLOT &&
+           test_now() < end)
+        test_sleep(CFUT_MS(1));
+    test_sleep(CFUT_MS(20));            /* it has looked whether anybody sleeps */
+    gate_open(&let_go);
+    ck_assert_int_eq(stay_without_term_result(&f), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
 /* ---- */
 
 static void fill(TCase *tc)
@@ -447,6 +561,9 @@ static void fill(TCase *tc)
     tcase_add_loop_test(tc, scribbling_worker_never_harms_the_host, 0, 4);
     tcase_add_loop_test(tc, map_of_scribbling_items_ends, 0, 4);
     tcase_add_test(tc, absurd_phase_does_not_keep_the_host_busy);
+    tcase_add_test(tc, submit_that_is_overtaken_by_shutdown_is_refused);
+    tcase_add_test(tc, kill_for_a_task_that_is_done_spares_the_next);
+    tcase_add_test(tc, result_after_terminate_is_heard_by_a_manager_about_to_sleep);
 }
 
 int main(int argc, char **argv)

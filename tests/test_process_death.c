@@ -327,7 +327,7 @@ END_TEST
    behind it, which takes its turn, must not be hit. */
 START_TEST(kill_never_hits_the_next_task)
 {
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 60 / FEWER; i++) {
         cfut_executor *ex = procs_with((cfut_process_pool_desc){
             .max_workers = 1, .kill_on_cancel = true, .queue_depth = 8 });
         struct busy_procs busy;
@@ -409,7 +409,7 @@ END_TEST
 /* Its end is heard, whenever it comes. */
 START_TEST(worker_that_survives_terminate_delivers_its_result)
 {
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 40 / FEWER; i++) {
         cfut_executor *ex = procs(1);
         ignore_term_future f;
 
@@ -730,7 +730,7 @@ END_TEST
 
 START_TEST(helper_killed_at_any_moment_hangs_nothing)
 {
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 30 / FEWER; i++) {
         cfut_executor *ex = procs(2);
         square_future f[20];
 

@@ -48,7 +48,10 @@ static pid_t fault_spawn(const int fds[3])
     return fault_strikes(&fault_system) ? -1 : cfuti_sys_spawn(fds);
 }
 
-static pid_t fault_fork_helper(void) { return fault_strikes(&fault_system) ? -1 : cfuti_sys_fork(); }
+static pid_t fault_fork_helper(void)
+{
+    return fault_strikes(&fault_system) ? -1 : cfuti_sys_fork();
+}
 
 /* In the helper: as many fail as the board says, after as many that succeed. */
 enum { FORKS_FAILING, FORKS_BEFORE };   /* of n */
