@@ -7069,8 +7069,7 @@ static bool cfuti_entry_take(cfuti_entry *e)
 }
 
 /* Under lock: what waits behind the task at w's head goes back to the head of the
-   list; whether nothing is left there: one that is just being filled, or has begun,
-   is. */
+   list. false: one is just being filled, and stays. One that has begun stays, too. */
 static bool cfuti_proc_take_back(cfuti_proc *w)
 {
     bool all = true;
@@ -7084,10 +7083,10 @@ static bool cfuti_proc_take_back(cfuti_proc *w)
         f = e->future;
         if (!f || number == w->head) continue;
         /* acquire: in has been read */
-        if (!cfuti_load_acquire(&e->filling) && cfuti_entry_take(e))
-            cfuti_procs_prepend(w->pool, f);
-        else
-            all = false;
+        if (cfuti_load_acquire(&e->filling)) all = false;
+        else if (cfuti_entry_take(e)) cfuti_procs_prepend(w->pool, f);
+        /* acquire: that the one before was done, from the claim of this one */
+        else (void)cfuti_load_acquire(cfuti_proc_word(w, number));
     }
     return all;
 }
@@ -7338,7 +7337,8 @@ static void cfuti_death_text(char text[56], const cfuti_end *end, uint32_t exite
     char how[24], all[128];
 
     if (name) snprintf(how, sizeof how, "%s", name);
-    else if (WIFSIGNALED(end->status)) snprintf(how, sizeof how, "signal %d", WTERMSIG(end->status));
+    else if (WIFSIGNALED(end->status))
+        snprintf(how, sizeof how, "signal %d", WTERMSIG(end->status));
     else if (exited) snprintf(how, sizeof how, "exit(%d)", (int)(exited - 1));
     else snprintf(how, sizeof how, "_exit(%d)", WEXITSTATUS(end->status));
     snprintf(all, sizeof all, "%s, pid %ld, %ld MiB, %ld.%02ld s CPU", how, (long)end->pid,
@@ -7402,6 +7402,24 @@ static void cfuti_entry_died(cfuti_entry *e, cfuti_outcomes *outcomes, const cha
     cfuti_entry_fail(e, outcomes, text);
 }
 
+/* Under lock: whether the task of e had not begun when its worker ended, and is to go
+   to another. If the worker was killed because it did not begin, that is no proof: a
+   task may write what it likes over its word. So not for ever. */
+static bool cfuti_entry_waits(const cfuti_entry *e)
+{
+    uint64_t *limit = &e->future->u.before.limit;
+
+    /* acquire: pairs with the worker's claim; it is gone */
+    if (cfuti_load_acquire(cfuti_proc_word(e->proc, e->number)) !=
+        CFUTI_WORD(e->number, CFUTI_QUEUED))
+        return false;
+    if (e->why == CFUTI_WHY_NOT) return true;
+    if (e->why == CFUTI_WHY_CANCEL || *limit >> 56 >= (uint64_t)e->proc->pool->desc.max_retries + 2)
+        return false;
+    *limit += (uint64_t)1 << 56;
+    return true;
+}
+
 /* Under lock: empties w, which has ended: what had not begun goes back to the head
    of the list, the others fail. Whether one was running. */
 static bool cfuti_proc_empty(cfuti_proc *w, cfuti_outcomes *outcomes, const char *text)
@@ -7415,9 +7433,7 @@ static bool cfuti_proc_empty(cfuti_proc *w, cfuti_outcomes *outcomes, const char
         number = (number - 1) & CFUTI_NUMBERS;
         e = cfuti_proc_entry(w, number);
         if (!e->future) continue;
-        /* acquire: pairs with the worker's claim; it is gone */
-        if (cfuti_load_acquire(cfuti_proc_word(w, number)) == CFUTI_WORD(number, CFUTI_QUEUED) &&
-            e->why != CFUTI_WHY_CANCEL) {
+        if (cfuti_entry_waits(e)) {
             cfuti_procs_prepend(w->pool, e->future);
         } else {
             blamed = true;
@@ -7557,7 +7573,9 @@ static cfut_ns cfuti_proc_kill(cfuti_proc *w, const cfuti_entry *e, cfut_ns now)
 
     cfuti_procs_grow(w->pool);          /* another may run that meanwhile */
     if (!alone) return now + CFUT_MS(1);
-    /* relaxed: if it is seen too late, a worker without a task is killed */
+    /* If one behind e had begun, e was done before, and that shows here; unless the
+       worker has written over the words. relaxed: if it is seen too late otherwise, a
+       worker without a task is killed */
     if (cfuti_load_relaxed(cfuti_proc_word(w, e->number)) == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
         return CFUT_FOREVER;
     w->kill_at = cfuti_deadline(grace);
@@ -11067,7 +11085,8 @@ CFUTDEF bool cfut_stop_requested(void)
     const uintptr_t top = cfuti_top();
     const cfuti_scope *scope;
 
-    if (cfuti_self()->stop && cfuti_load_relaxed(cfuti_self()->stop)) return true;     /* as above */
+    /* relaxed: as above */
+    if (cfuti_self()->stop && cfuti_load_relaxed(cfuti_self()->stop)) return true;
     if (cfuti_asked_to_stop(cfuti_future_at(top))) return true;
     if (!top || (top & 1)) return false;
     for (scope = ((const cfuti_frame *)top)->scope; scope; scope = scope->outer)

@@ -192,6 +192,7 @@ extern void *x_local;               /* the running fiber's 512 bytes, zero at it
 #define cfuti_cas_acq_rel(p, e, v)    X_CAS(p, e, v, X_ACQ_REL, X_RELAXED)
 
 #define cfuti_self()                  ((cfuti_thread *)x_local)
+#define cfuti_place_here()            ((cfuti_place *)(void *)((char *)x_local + 448))
 #define cfuti_now                     x_now
 #define cfuti_pause()                 x_pause(0)
 #define cfuti_yield()                 x_pause(0)

@@ -7,7 +7,7 @@
 #define CFUT_STATIC
 #include "cfut.h"
 
-CFUTI_STATIC_ASSERT(sizeof(cfuti_thread) <= 512, "a fiber's local memory holds the record");
+CFUTI_STATIC_ASSERT(sizeof(cfuti_thread) <= 448, "a fiber's local memory holds the record");
 CFUTI_STATIC_ASSERT(sizeof(cfuti_os_thread) == sizeof(uintptr_t), "a thread's number fits");
 
 /* All globals of the header that change. */
