@@ -10888,7 +10888,7 @@ static CFUTI_RARE void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
 /* Under F, pending: takes f out of its executor's queue. */
 static bool cfuti_take_for_cancel(cfut_future *f)
 {
-    uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: see cfuti_claim */
+    uintptr_t owner = cfuti_load_acquire(&f->owner);    /* acquire: the runner's record */
     cfut_executor *ex = (cfut_executor *)owner;
 
 #if CFUTI_PROCESS
