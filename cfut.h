@@ -987,7 +987,8 @@ CFUTDEF size_t cfut_stream_index(const cfut_stream *s);
 CFUTDEF const char *cfut_stream_error(const cfut_stream *s);
 
 /* Cancels what has not started and asks what runs to stop (or drains), waits for
-   it, frees. NULL does nothing. */
+   it, frees. NULL does nothing. Not in a callback of a process pool that runs some
+   of it, as cfut_reclaim. */
 CFUTDEF void cfut_stream_close(cfut_stream *s);
 
 /* ---- inside a task ---- */
@@ -7989,7 +7990,7 @@ static void cfuti_procs_leave(cfuti_procs *p)
     cfuti_procs_forget_manager(p);
     cfuti_point("to end");
     cfuti_lock(&p->lock);
-    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_procs_wait */
+    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_ended_wait */
     cfuti_wake_word(&p->ended);
     mine = p->detached && !p->reaping;
     if (mine) p->reaping = true;
