@@ -5814,7 +5814,7 @@ enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
                    '-----> TAKEN                 host: cancelled, or for another worker
    Out of QUEUED both sides go by compare-and-swap, so exactly one gets the task.
    The worker takes the numbers in their order, and skips one that was taken back:
-   it finds TAKEN there, or a newer number.
+   it finds TAKEN there, or an order with a newer number.
 
    NO LOST WAKE-UP. To the worker:
      host:   H1 word[n] = QUEUED, bell + 1     H2 load word[n - 1]
@@ -5861,13 +5861,18 @@ enum {
 enum { CFUTI_FREE_SLOT, CFUTI_QUEUED, CFUTI_RUNNING, CFUTI_DONE_SLOT, CFUTI_TAKEN_SLOT };
 #define CFUTI_WORD(number, state) ((uint32_t)(number) << 3 | (uint32_t)(state))
 
+/* Where argument or result are: NULL was given, in the slot, in the bulk. */
+enum { CFUTI_NOWHERE, CFUTI_IN_SLOT, CFUTI_IN_BULK };
+
 typedef struct cfuti_order {            /* the host's */
     uint32_t code;                      /* which of the names */
     uint32_t stop;                      /* atomic */
     uint64_t count, in_size, out_size;  /* items, and bytes of one */
     uint64_t bulk;                      /* where in the bulk */
-    uint8_t in_null, in_bulk, out_null, out_bulk;
-    uint32_t timed;                     /* somebody wants to know how long it took */
+    uint32_t number;                    /* of the task; atomic */
+    uint8_t in_at, out_at;              /* CFUTI_NOWHERE... */
+    uint8_t timed;                      /* somebody wants to know how long it took */
+    uint8_t pad;
     char small[CFUTI_SMALL_IN];
     char in[CFUTI_INLINE_IN];
 } cfuti_order;
@@ -6079,7 +6084,7 @@ static int cfuti_job_prepare(cfuti_job *j)
     const cfuti_order *o = j->order;
     cfuti_child *c = j->child;
     uint64_t in = o->count * o->in_size, out = cfuti_round_up(o->count * o->out_size, 64);
-    bool bulk = o->in_bulk || o->out_bulk || o->count > 1;
+    bool bulk = o->in_at == CFUTI_IN_BULK || o->out_at == CFUTI_IN_BULK || o->count > 1;
     uint64_t tail = o->count > 1 ? out + o->count * sizeof(int32_t) : out;
 
     if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail))) return CFUT_NO_MEMORY;
@@ -6087,9 +6092,11 @@ static int cfuti_job_prepare(cfuti_job *j)
         c->code[o->code] = (cfut_fn)cfuti_sys_code(&c->common->names[o->code]);
     if (!c->code[o->code]) return CFUT_INVALID;
     j->task.fn = c->code[o->code];
-    j->in = o->in_null ? NULL : o->in_bulk ? c->bulk_in + o->bulk : cfuti_order_in(o, in);
-    j->out = o->out_null ? NULL : o->out_bulk ? c->bulk_out + o->bulk :
-             (char *)(uintptr_t)cfuti_report_out(j->report, o->out_size);
+    if (o->in_at == CFUTI_IN_SLOT) j->in = cfuti_order_in(o, in);
+    if (o->in_at == CFUTI_IN_BULK) j->in = c->bulk_in + o->bulk;
+    if (o->out_at == CFUTI_IN_SLOT)
+        j->out = (char *)(uintptr_t)cfuti_report_out(j->report, o->out_size);
+    if (o->out_at == CFUTI_IN_BULK) j->out = c->bulk_out + o->bulk;
     if (o->count > 1) j->statuses = (int32_t *)(void *)(c->bulk_out + o->bulk + out);
     return CFUT_OK;
 }
@@ -6171,13 +6178,16 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     cfuti_child_ring(c);
 }
 
-/* Whether the task with this number waits in its slot; then it is ours. *passed:
-   it was taken back, the next number is due. */
+/* Whether the task with this number waits in its slot; then it is ours. *passed: it
+   was taken back, the next number is due. That there is a newer one the order tells,
+   not the word, which a task may have written over. */
 static bool cfuti_child_claim(cfuti_child *c, uint32_t number, bool *passed)
 {
     cfuti_report *r = &c->reports->slot[number % CFUTI_SLOTS];
     uint32_t w = cfuti_load_seq_cst(&r->word);                  /* W2 */
-    uint32_t ahead = ((w >> 3) - number) & (~0u >> 3);
+    /* relaxed: if the word was of the newer one, so is this */
+    uint32_t ordered = cfuti_load_relaxed(&c->orders->slot[number % CFUTI_SLOTS].number);
+    uint32_t ahead = (ordered - number) & (~0u >> 3);
 
     *passed = (ahead != 0 && ahead < 1u << 28) || w == CFUTI_WORD(number, CFUTI_TAKEN_SLOT);
     if (w != CFUTI_WORD(number, CFUTI_QUEUED)) return false;
@@ -6924,21 +6934,21 @@ static void cfuti_entry_fill(cfuti_entry *e, uint32_t code)
     cfuti_order *o = &e->proc->orders->slot[e->number % CFUTI_SLOTS];
     const cfut_future *f = e->future;
     size_t n = cfuti_items_of(e->future), in = n * f->task->in_size;
+    bool bulk_out = n > 1 || f->task->out_size > CFUTI_INLINE_OUT;
 
+    cfuti_store_relaxed(&o->number, e->number);         /* relaxed: the word carries it */
     o->code = code;
     cfuti_store_relaxed(&o->stop, 0u);                  /* relaxed: the word carries it */
     o->count = n;
     o->in_size = f->task->in_size;
     o->out_size = f->task->out_size;
     o->bulk = e->bulk;
-    o->in_null = !f->in;
-    o->out_null = !f->out;
-    o->in_bulk = in > CFUTI_INLINE_IN;
-    o->out_bulk = n > 1 || f->task->out_size > CFUTI_INLINE_OUT;
+    o->in_at = !f->in ? CFUTI_NOWHERE : in > CFUTI_INLINE_IN ? CFUTI_IN_BULK : CFUTI_IN_SLOT;
+    o->out_at = !f->out ? CFUTI_NOWHERE : bulk_out ? CFUTI_IN_BULK : CFUTI_IN_SLOT;
     o->timed = cfuti_parcel_of(e->future) != NULL;
     if (f->in && in)
-        memcpy(o->in_bulk ? e->proc->bulk_in + e->bulk : (char *)(uintptr_t)cfuti_order_in(o, in),
-               f->in, in);
+        memcpy(in > CFUTI_INLINE_IN ? e->proc->bulk_in + e->bulk :
+               (char *)(uintptr_t)cfuti_order_in(o, in), f->in, in);
 }
 
 /* Without lock, with a slot reserved: fills it and lets the worker have it. */

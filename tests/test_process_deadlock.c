@@ -174,6 +174,31 @@ START_TEST(spoilt_report_costs_its_worker_and_hangs_nothing)
 }
 END_TEST
 
+/* Words of tasks to come are no reason to pass those over: here the next one's slot
+   says that a newer task has it. */
+static int write_ahead(const int *unused, int *out)
+{
+    cfuti_reports *r = cfuti_this_child->reports;
+
+    *out = *unused;
+    for (uint32_t n = 1; n < CFUTI_SLOTS; n++)
+        r->slot[n].word = CFUTI_WORD(n + CFUTI_SLOTS, CFUTI_QUEUED);
+    return CFUT_OK;
+}
+CFUT_TASK(write_ahead, int, int);
+
+START_TEST(words_of_tasks_to_come_are_not_believed)
+{
+    cfut_executor *ex = procs(1);
+    write_ahead_future f;
+
+    write_ahead_submit(ex, &f, 0);
+    ck_assert_int_eq(write_ahead_result(&f), CFUT_OK);
+    assert_good_after(ex);
+    end_pool(ex);
+}
+END_TEST
+
 /* test_exit_during_result_unpickle_in_result_handler: what runs in the manager ends it */
 static void end_thread_of(cfut_future *f, void *unused)
 {
@@ -553,6 +578,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, task_that_the_worker_cannot_find_fails_alone);
 #endif
     tcase_add_loop_test(tc, spoilt_report_costs_its_worker_and_hangs_nothing, 0, SPOILS);
+    tcase_add_test(tc, words_of_tasks_to_come_are_not_believed);
     tcase_add_test(tc, callback_that_ends_the_manager_hangs_nothing);
     tcase_add_test(tc, crash_during_shutdown_does_not_hang_it);
     tcase_add_test(tc, refused_task_does_not_hold_up_a_detached_shutdown);
