@@ -3032,12 +3032,17 @@ typedef struct cfuti_notice {
     const char *text;
     uint32_t final;                 /* the state it will have */
     int status;
+    uint32_t flags;                 /* of its state */
 } cfuti_notice;
 
 /* One pool whose queued tasks this thread is failing, with their callbacks. */
 typedef struct cfuti_failing {
-    const void *pool;
+    cfut_executor *pool;
+    bool (*one)(const struct cfuti_failing *);      /* fails one; false: none was left, and
+                                                       the pool is done with */
     struct cfuti_failing *outer;
+    uint32_t final;
+    int status;
 } cfuti_failing;
 
 #if !CFUTI_INLINE
@@ -3069,6 +3074,7 @@ typedef struct cfuti_thread {
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
     cfut_future *finishing;         /* see LIGHT in >>future */
     struct cfuti_thread *next_worker;   /* under the workers' lock */
+    bool ending;                    /* by pthread_exit: it sees to what it leaves behind */
     bool woke;                      /* its last submit had to wake a worker */
     uint8_t waits;                  /* for results, since that submit: it is at a worker's
                                        heels, and should look less often */
@@ -3113,6 +3119,15 @@ static cfuti_frame *cfuti_frame_at(uintptr_t top)
 static bool cfuti_is_working(const cfuti_thread *t)
 {
     return cfuti_top() || t->notice;
+}
+
+/* Whether user code needs no guard here. Should it end the thread, a worker or a manager
+   has cfuti_thread_abandoned around all of its life; on other threads each call has a
+   guard of its own, which reads nothing of the frames that are gone. And a thread ends
+   but once. */
+static bool cfuti_is_sheltered(const cfuti_thread *t)
+{
+    return t->worker || t->managing || t->ending;
 }
 
 #ifndef cfuti_self
@@ -3709,36 +3724,66 @@ static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb,
 }
 
 /* Under F, which is let go while user code runs: other threads may still add
-   callbacks and waiters, so it looks until there are none. Returns the flags. */
-static CFUTI_RARE uint32_t cfuti_run_callbacks(cfut_future *f, uint32_t s, cfuti_notice *notice)
+   callbacks and waiters, so it looks until there are none. */
+static void cfuti_notice_run(void *arg)
 {
-    cfuti_thread *t = cfuti_self();
+    cfuti_notice *n = (cfuti_notice *)arg;
     cfuti_callback cb, *node;
 
-    if (t->worker) cfuti_worker_is_busy(t->worker);
-    notice->outer = t->notice;
-    t->notice = notice;
-    while (cfuti_take_callback(f, &s, &cb, &node)) {
-        cfuti_future_unlock(f, s);
+    while (cfuti_take_callback(n->future, &n->flags, &cb, &node)) {
+        cfuti_future_unlock(n->future, n->flags);
         if (node) CFUT_FREE(node);
-        cb.fn(f, cb.user);
-        s = cfuti_future_lock(f);
+        cb.fn(n->future, cb.user);
+        n->flags = cfuti_future_lock(n->future);
     }
-    t->notice = notice->outer;
-    return s;
+}
+
+static void cfuti_notice_lost(void *arg);
+
+/* Under F: runs f's callbacks, which are told the end that n says. */
+static CFUTI_RARE void cfuti_run_callbacks(cfuti_notice *n)
+{
+    cfuti_thread *t = cfuti_self();
+
+    if (t->worker) cfuti_worker_is_busy(t->worker);
+    n->outer = t->notice;
+    t->notice = n;
+    if (cfuti_is_sheltered(t)) cfuti_notice_run(n);
+    else cfuti_guard(cfuti_notice_run, cfuti_notice_lost, n);
+    t->notice = n->outer;
+}
+
+static void cfuti_cancelled_by_hand(cfut_future *f, uint32_t s);        /* >>public */
+
+/* Under F: the callbacks have run. */
+static void cfuti_conclude(const cfuti_notice *n)
+{
+    if (n->final == CFUT_STATE_CANCELLED) cfuti_cancelled_by_hand(n->future, n->flags);
+    else cfuti_publish(n->future, n->flags, n->final, n->text);
+}
+
+/* A callback has ended the thread: those behind it still run. */
+static CFUTI_RARE void cfuti_notice_lost(void *arg)
+{
+    cfuti_notice *n = (cfuti_notice *)arg;
+
+    cfuti_self()->ending = true;
+    cfuti_self()->notice = n->outer;
+    n->flags = cfuti_future_lock(n->future);
+    cfuti_run_callbacks(n);
+    cfuti_conclude(n);
 }
 
 /* Under F: decides f's end, runs its callbacks. Returns the flags. */
 static uint32_t cfuti_decide(cfut_future *f, uint32_t s, uint32_t final, int status,
                              const char *text)
 {
-    cfuti_notice notice = { f, NULL, text, final, status };
+    cfuti_notice notice = { f, NULL, text, final, status, s | CFUTI_COMPLETING };
 
     f->status = status;
-    s |= CFUTI_COMPLETING;
-    if (final != CFUT_STATE_FINISHED) s |= CFUTI_CANCELLING;
-    if (s & (CFUTI_CALLBACK | CFUTI_CALLBACKS)) s = cfuti_run_callbacks(f, s, &notice);
-    return s;
+    if (final != CFUT_STATE_FINISHED) notice.flags |= CFUTI_CANCELLING;
+    if (s & (CFUTI_CALLBACK | CFUTI_CALLBACKS)) cfuti_run_callbacks(&notice);
+    return notice.flags;
 }
 
 static CFUTI_NOINLINE void cfuti_complete_slow(cfut_future *f, uint32_t final, int status,
@@ -3867,7 +3912,11 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
 
 /* On a thread that is no pool worker: if the task ends the thread, f is still
    completed. (Workers have such a guard around all of their life.) */
-typedef struct cfuti_guarded { cfut_future *f; int status; } cfuti_guarded;
+typedef struct cfuti_guarded {
+    cfut_future *f;
+    uintptr_t top;                      /* the task outside of f's */
+    int status;
+} cfuti_guarded;
 
 static void cfuti_guarded_run(void *arg)
 {
@@ -3879,16 +3928,16 @@ static void cfuti_guarded_run(void *arg)
 static CFUTI_RARE void cfuti_guarded_lost(void *arg)
 {
     cfuti_guarded *g = (cfuti_guarded *)arg;
-    cfuti_frame *frame = cfuti_frame_at(cfuti_top());
 
-    if (!frame || frame->future != g->f) return;        /* in a callback of f */
-    cfuti_place_here()->top = frame->outer;
+    cfuti_self()->ending = true;
+    if (cfuti_top() == g->top) return;  /* in a callback of f, which is complete */
+    cfuti_place_here()->top = g->top;
     cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
 }
 
 static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
 {
-    cfuti_guarded g = { f, CFUT_OK };
+    cfuti_guarded g = { f, cfuti_top(), CFUT_OK };
 
     if (t->worker) return cfuti_execute(t, f);
     cfuti_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
@@ -5030,32 +5079,81 @@ static CFUTI_RARE cfut_future *cfuti_take_any(cfuti_pool *p)
     return f;
 }
 
+static void cfuti_failing_run(void *arg)
+{
+    const cfuti_failing *here = (const cfuti_failing *)arg;
+
+    while (here->one(here)) { }
+}
+
+static void cfuti_failing_lost(void *arg);
+
 /* Their callbacks run here, and must not wait for the end of the pool, which
    waits for us. */
-static CFUTI_RARE void cfuti_fail_queued(cfuti_pool *p, uint32_t final, int status)
+static CFUTI_RARE void cfuti_fail(cfuti_failing *here)
 {
     cfuti_thread *t = cfuti_self();
-    cfuti_failing here = { p, t->failing };
-    cfut_future *f;
+
+    here->outer = t->failing;
+    t->failing = here;
+    if (cfuti_is_sheltered(t)) cfuti_failing_run(here);
+    else cfuti_guard(cfuti_failing_run, cfuti_failing_lost, here);
+    t->failing = here->outer;
+}
+
+/* A callback has ended the thread: the rest still fails. */
+static CFUTI_RARE void cfuti_failing_lost(void *arg)
+{
+    cfuti_failing *here = (cfuti_failing *)arg;
+
+    cfuti_self()->ending = true;
+    cfuti_self()->failing = here->outer;
+    cfuti_fail(here);
+}
+
+/* Whether ex's end waits for this thread to fail what is queued there. */
+static bool cfuti_is_failing(const cfuti_thread *t, const cfut_executor *ex)
+{
+    const cfuti_failing *failing = t->failing;
+
+    while (failing && failing->pool != ex) failing = failing->outer;
+    return failing != NULL;
+}
+
+static void cfuti_pool_unuse(cfuti_pool *p);
+
+static bool cfuti_pool_fail_one(const cfuti_failing *here)
+{
+    cfuti_pool *p = cfuti_pool_of(here->pool);
+    cfut_future *f = cfuti_take_any(p);
+
+    if (f) {
+        cfuti_complete(f, here->final, here->status, NULL);
+    } else {
+        cfuti_lock(&p->lock);
+        p->failing--;
+        cfuti_unlock(&p->lock);
+        cfuti_pool_unuse(p);
+    }
+    return f != NULL;
+}
+
+/* For cfuti_fail, until which p does not end; nor must it before this is called. */
+static CFUTI_RARE cfuti_failing cfuti_pool_failing(cfuti_pool *p, uint32_t final, int status)
+{
+    cfuti_failing here = { &p->base, cfuti_pool_fail_one, NULL, final, status };
 
     cfuti_lock(&p->lock);
     p->failing++;
+    p->users++;
     cfuti_unlock(&p->lock);
-    t->failing = &here;
-    while ((f = cfuti_take_any(p)) != NULL) cfuti_complete(f, final, status, NULL);
-    t->failing = here.outer;
-    cfuti_lock(&p->lock);
-    p->failing--;
-    cfuti_unlock(&p->lock);
+    return here;
 }
 
 /* Whether the pool's end waits for this thread. */
 static bool cfuti_holds_up(const cfuti_thread *t, const cfuti_pool *p)
 {
-    const cfuti_failing *failing = t->failing;
-
-    while (failing && failing->pool != p) failing = failing->outer;
-    return failing || (t->worker && t->worker->pool == p);
+    return cfuti_is_failing(t, &p->base) || (t->worker && t->worker->pool == p);
 }
 
 /* ---- threads ---- */
@@ -5106,10 +5204,11 @@ static CFUTI_RARE void cfuti_hand_over(cfuti_worker *w)
 }
 
 /* A thread could not be started. With others alive the pool goes on with them;
-   else what is queued fails. */
+   else what is queued fails. The pool is in use, and then no more. */
 static CFUTI_RARE void cfuti_start_failed(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
+    cfuti_failing all = { &p->base, NULL, NULL, 0, 0 };
     bool alone, call;
 
     cfuti_lock(&p->lock);
@@ -5121,8 +5220,10 @@ static CFUTI_RARE void cfuti_start_failed(cfuti_worker *w)
     p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
     call = cfuti_hint_calls(cfuti_hint_update(p)) && cfuti_inbox_waits(p);
     cfuti_unlock(&p->lock);
-    if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
+    if (alone) all = cfuti_pool_failing(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
     else if (call) cfuti_call_one(p);
+    cfuti_pool_unuse(p);
+    if (alone) cfuti_fail(&all);
 }
 
 /* Starts the thread of a reserved worker. Until that is settled the pool does
@@ -5133,8 +5234,8 @@ static CFUTI_RARE void cfuti_start_worker(cfuti_worker *w)
     cfuti_os_thread t;
 
     cfuti_self()->woke = true;
-    if (!cfuti_thread_start(&t, p->stack_size, w)) cfuti_start_failed(w);
-    cfuti_pool_unuse(p);
+    if (cfuti_thread_start(&t, p->stack_size, w)) cfuti_pool_unuse(p);
+    else cfuti_start_failed(w);
 }
 
 /* The system's name has 15 bytes: the prefix is cut, the number stays. */
@@ -5151,14 +5252,13 @@ static CFUTI_RARE void cfuti_name_thread(cfuti_worker *w)
     cfuti_thread_name(name);
 }
 
-static CFUTI_RARE void cfuti_break_pool(cfuti_pool *p)
+/* Its initializer failed: it takes nothing more, and what is queued is to be failed. */
+static CFUTI_RARE cfuti_failing cfuti_pool_break(cfuti_pool *p)
 {
-    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: under the lock below
-                                                           submits look again */
+    cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: under the lock that comes
+                                                           now, submits look again */
     cfuti_store_relaxed(&p->refuse_inside, CFUT_BROKEN);
-    cfuti_lock(&p->lock);
-    cfuti_unlock(&p->lock);
-    cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
+    return cfuti_pool_failing(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
 }
 
 /* From now on forks on this thread go straight to w's deque; or not: NULL. They
@@ -5209,7 +5309,9 @@ static CFUTI_RARE void cfuti_worker_body(cfuti_worker *w)
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
     cfuti_name_thread(w);
     if (p->initializer && p->initializer(p->init_arg) != 0) {
-        cfuti_break_pool(p);
+        cfuti_failing all = cfuti_pool_break(p);
+
+        cfuti_fail(&all);
     } else {
         cfuti_worker_loop(w);
         if (cfuti_pool_is_forked(p)) return;
@@ -5251,13 +5353,13 @@ static void cfuti_thread_body(void *arg)
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
 static void cfuti_abandon_ranges(cfuti_thread *t);              /* >>map */
 
-enum { CFUTI_NESTED = 256 };
+enum { CFUTI_NESTED = 128 };
 
-/* A future in whose task or callback the thread ended. */
+/* What a thread that has ended was at. */
 typedef struct cfuti_orphan {
-    cfut_future *future;
-    uint32_t final;                 /* of one whose callbacks ran, else 0 */
-    int status;
+    cfut_future *future;            /* in whose task or callback; NULL: a pool's queue */
+    bool notified;                  /* callbacks ran */
+    cfuti_failing end;              /* of these, or of those queued */
 } cfuti_orphan;
 
 /* Its forker's thread ends: nobody will join it. */
@@ -5268,62 +5370,59 @@ static uintptr_t cfuti_abandon_bare(cfut_future *f)
     return (uintptr_t)f->next;
 }
 
-/* Reads up to CFUTI_NESTED of them out of dead frames, the innermost first. */
-static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
+/* The next orphan, in a frame that is gone, the innermost first; false: none. */
+static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o)
 {
     cfuti_place *here = cfuti_place_here();
+    const cfuti_frame *frame;
+
+    memset(o, 0, sizeof *o);
+    o->end.final = CFUT_STATE_FINISHED;
+    o->end.status = CFUT_ABANDONED;
+    if (t->notice) {
+        o->future = t->notice->future;
+        o->notified = true;
+        o->end.final = t->notice->final;
+        o->end.status = t->notice->status;
+        t->notice = t->notice->outer;
+        return true;
+    }
+    while (here->top & 1) here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+    frame = (const cfuti_frame *)here->top;
+    if (frame) {
+        o->future = frame->future;
+        here->top = frame->outer;
+    } else if (t->failing) {
+        o->end = *t->failing;
+        t->failing = t->failing->outer;
+    }
+    return o->future || o->end.pool;
+}
+
+/* Reads up to CFUTI_NESTED of them before any callback runs, whose frames may overwrite
+   those; if there are more, the outer ones are read later. */
+static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
+{
     size_t n = 0;
 
-    for (; t->notice && n < CFUTI_NESTED; t->notice = t->notice->outer, n++) {
-        o[n].future = t->notice->future;
-        o[n].final = t->notice->final;
-        o[n].status = t->notice->status;
-    }
-    while (here->top && n < CFUTI_NESTED) {
-        const cfuti_frame *frame = (const cfuti_frame *)here->top;
-
-        if (here->top & 1) {
-            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
-            continue;
-        }
-        o[n].future = frame->future;
-        o[n++].final = 0;
-        here->top = frame->outer;
-    }
+    while (n < CFUTI_NESTED && cfuti_find_orphan(t, &o[n])) n++;
     return n;
 }
 
 /* Runs what callbacks are left, and publishes. */
-static CFUTI_RARE void cfuti_finish_orphan(const cfuti_orphan *o)
+static CFUTI_RARE void cfuti_finish_orphan(cfuti_orphan *o)
 {
-    cfuti_notice notice = { o->future, NULL, NULL, o->final, o->status };
-    uint32_t s;
+    cfuti_notice notice = { o->future, NULL, NULL, o->end.final, o->end.status, 0 };
 
-    if (!o->final) {
-        cfuti_complete(o->future, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
-        return;
+    if (!o->future) {
+        cfuti_fail(&o->end);
+    } else if (!o->notified) {
+        cfuti_complete(o->future, o->end.final, o->end.status, NULL);
+    } else {
+        notice.flags = cfuti_future_lock(o->future);
+        cfuti_run_callbacks(&notice);
+        cfuti_conclude(&notice);
     }
-    s = cfuti_future_lock(o->future);
-    s = cfuti_run_callbacks(o->future, s, &notice);
-    cfuti_publish(o->future, s, o->final, NULL);
-}
-
-/* Completes what ran on this thread. All that lies in the dead frames is read
-   before any callback runs, whose frames may overwrite it; of tasks nested
-   deeper than CFUTI_NESTED the outer ones are read later. */
-static CFUTI_RARE void cfuti_abandon_tasks(cfuti_thread *t)
-{
-    cfuti_orphan orphans[CFUTI_NESTED];
-    size_t n;
-
-    cfuti_abandon_ranges(t);
-    for (; t->collector; t->collector = t->collector->outer) {
-        cfuti_collector_detach(t->collector);
-        if (t->collector->kind == CFUTI_WAIT && t->collector->block)
-            CFUT_FREE(t->collector->block);
-    }
-    while ((n = cfuti_collect_orphans(t, orphans)) > 0)
-        for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
 }
 
 /* Starts another thread in the place of this one, which nobody joins then. */
@@ -5334,42 +5433,52 @@ static CFUTI_RARE void cfuti_replace_worker(cfuti_worker *w)
 
     cfuti_pool_use(p);
     cfuti_thread_detach(w->thread);
-    if (!cfuti_thread_start(&fresh, p->stack_size, w)) cfuti_start_failed(w);
-    cfuti_pool_unuse(p);
+    if (cfuti_thread_start(&fresh, p->stack_size, w)) cfuti_pool_unuse(p);
+    else cfuti_start_failed(w);
 }
 
-/* The worker's thread ends by pthread_exit in a task: another takes its place,
-   with its queues. */
-static CFUTI_RARE void cfuti_worker_abandoned(cfuti_worker *w)
+/* The worker's thread ends: another takes its place, with its queues. */
+static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w, bool ready)
 {
-    cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
-    bool started = cfuti_is_working(t);     /* else in initializer or finalizer */
 
-    cfuti_inline_forks(NULL);
-    cfuti_abandon_tasks(t);
     cfuti_workers_remove(t);
     t->worker = NULL;
-    if (cfuti_pool_is_forked(p)) return;
+    if (cfuti_pool_is_forked(w->pool)) return;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
-    if (started) {
+    if (ready) {
         cfuti_replace_worker(w);
     } else {
-        cfuti_break_pool(p);
+        cfuti_failing all = cfuti_pool_break(w->pool);
+
+        cfuti_fail(&all);
         cfuti_worker_leave(w);
     }
 }
 
-static void cfuti_thread_abandoned(void *arg)
+/* The thread leaves by pthread_exit: out of a task, a callback, or a hook. Completes
+   what ran on it, and finds itself an heir. */
+static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
 {
     struct cfuti_procs *procs = cfuti_managed_by(arg);
+    cfuti_worker *w = procs ? NULL : (cfuti_worker *)arg;
+    cfuti_thread *t = cfuti_self();
+    cfuti_orphan orphans[CFUTI_NESTED];
+    bool ready = cfuti_is_working(t);   /* past its initializer, before its finalizer */
+    size_t n;
 
-    if (!procs) {
-        cfuti_worker_abandoned((cfuti_worker *)arg);
-        return;
+    t->ending = true;
+    cfuti_inline_forks(NULL);
+    cfuti_abandon_ranges(t);
+    for (; t->collector; t->collector = t->collector->outer) {
+        cfuti_collector_detach(t->collector);
+        if (t->collector->kind == CFUTI_WAIT && t->collector->block)
+            CFUT_FREE(t->collector->block);
     }
-    cfuti_abandon_tasks(cfuti_self());
-    cfuti_procs_thread_lost(procs);
+    while ((n = cfuti_collect_orphans(t, orphans)) > 0)
+        for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
+    if (procs) cfuti_procs_thread_lost(procs);
+    else cfuti_worker_lost(w, ready);
 }
 
 /* A worker that counts as idle is about to run user code after all. */
@@ -5466,6 +5575,7 @@ static CFUTI_RARE void cfuti_pool_close(cfut_executor *ex, int how)
 {
     cfuti_pool *p = cfuti_pool_of(ex);
     bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
+    cfuti_failing all = { ex, NULL, NULL, 0, 0 };
 
     if (cfuti_pool_is_forked(p) || !cfuti_pool_use(p)) return;
     cfuti_lock(&p->lock);
@@ -5474,8 +5584,9 @@ static CFUTI_RARE void cfuti_pool_close(cfut_executor *ex, int how)
     if (cancel && !cfuti_load_relaxed(&p->refuse_inside))
         cfuti_store_relaxed(&p->refuse_inside, CFUT_CLOSED);
     cfuti_unlock(&p->lock);
-    if (cancel) cfuti_fail_queued(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
+    if (cancel) all = cfuti_pool_failing(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
     cfuti_pool_unuse(p);
+    if (cancel) cfuti_fail(&all);
 }
 
 static void cfuti_registry_remove(cfuti_pool *p)
@@ -8051,30 +8162,27 @@ static void cfuti_procs_thread_lost(cfuti_procs *p)
 
 static bool cfuti_procs_holds_up(const cfuti_procs *p, const cfuti_thread *t)
 {
-    const cfuti_failing *failing = t->failing;
-
-    while (failing && failing->pool != (const void *)p) failing = failing->outer;
-    return failing || t->managing == p;
+    return cfuti_is_failing(t, &p->base) || t->managing == p;
 }
 
-/* Cancels what is queued; its callbacks run here, and must not wait for the end of
-   the pool, which waits for us. */
-static void cfuti_procs_cancel_queued(cfuti_procs *p)
+/* As cfuti_pool_fail_one: the close's part of failing what is queued. */
+static bool cfuti_procs_fail_one(const cfuti_failing *here)
 {
-    cfuti_thread *t = cfuti_self();
-    cfuti_failing here = { p, t->failing };
+    cfuti_procs *p = cfuti_procs_of(here->pool);
+    cfut_future *f;
 
+    if (cfuti_procs_forked(p)) return false;        /* a callback has, and this is the child */
     cfuti_lock(&p->lock);
-    p->failing++;
-    for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_take_back(&p->procs[i]);
+    f = p->first;
+    if (f) {
+        cfuti_procs_remove(p, f);
+    } else {
+        p->failing--;
+        cfuti_procs_call(p);
+    }
     cfuti_unlock(&p->lock);
-    t->failing = &here;
-    cfuti_procs_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
-    t->failing = here.outer;
-    cfuti_lock(&p->lock);
-    p->failing--;
-    cfuti_procs_call(p);
-    cfuti_unlock(&p->lock);
+    if (f) cfuti_complete(f, here->final, here->status, NULL);
+    return f != NULL;
 }
 
 /* Under lock: whether the pool lives. Closes it. sig: for all workers, or 0. */
@@ -8090,19 +8198,17 @@ static bool cfuti_procs_begin_close(cfuti_procs *p, int sig)
 
 static void cfuti_procs_close_as(cfuti_procs *p, int how, int sig)
 {
-    bool cancel = (how & CFUT_CANCEL_PENDING) != 0, alive;
+    cfuti_failing all = { &p->base, cfuti_procs_fail_one, NULL,
+                          CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED };
+    bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
 
     if (cfuti_procs_forked(p)) return;
     cfuti_lock(&p->lock);
-    alive = cfuti_procs_begin_close(p, sig);
-    if (alive && cancel) p->failing++;  /* until the last touch below */
+    cancel = cfuti_procs_begin_close(p, sig) && cancel;
+    if (cancel) p->failing++;           /* until nothing is left to fail */
+    for (size_t i = 0; i < p->max_workers && cancel; i++) cfuti_proc_take_back(&p->procs[i]);
     cfuti_unlock(&p->lock);
-    if (!alive || !cancel) return;
-    cfuti_procs_cancel_queued(p);
-    cfuti_lock(&p->lock);
-    p->failing--;
-    cfuti_procs_call(p);
-    cfuti_unlock(&p->lock);
+    if (cancel) cfuti_fail(&all);
 }
 
 static void cfuti_procs_close(cfut_executor *ex, int how)
@@ -10863,13 +10969,12 @@ CFUTDEF const char *cfut_error(const cfut_future *f)
 
 /* ---- cancel ---- */
 
-/* Under F: a future completed by hand: done for cancelled(), done() and result()
-   at once; its producer tells wait and as_completed. */
-static CFUTI_RARE void cfuti_cancel_by_hand(cfut_future *f, uint32_t s)
+/* Under F, its callbacks have run: a future completed by hand is done for cancelled(),
+   done() and result() at once; its producer tells wait and as_completed. */
+static CFUTI_RARE void cfuti_cancelled_by_hand(cfut_future *f, uint32_t s)
 {
     cfuti_extra *last, *e, *told = NULL;
 
-    s = cfuti_decide(f, s, CFUT_STATE_CANCELLED, CFUT_CANCELLED, NULL);
     if (s & CFUTI_ACKNOWLEDGED) {
         cfuti_publish(f, s, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);
         return;
@@ -10940,7 +11045,8 @@ CFUTDEF bool cfut_cancel(cfut_future *f)
         return false;
     }
     if (by_hand) {
-        cfuti_cancel_by_hand(f, s);
+        s = cfuti_decide(f, s, CFUT_STATE_CANCELLED, CFUT_CANCELLED, NULL);
+        cfuti_cancelled_by_hand(f, s);
     } else {
         s = cfuti_decide(f, s, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, NULL);
         cfuti_publish(f, s, CFUT_STATE_CANCELLED_AND_NOTIFIED, NULL);

@@ -1135,6 +1135,182 @@ END_TEST
 
 /* ---- */
 
+/* ---- callbacks that end their thread ---- */
+
+static struct counter departed;
+
+static void count_departed(cfut_future *f, void *unused)
+{
+    (void)unused;
+    ck_assert(cfut_done(f));
+    counter_add(&departed, 1);
+}
+
+static void leave_in_callback(cfut_future *f, void *unused)
+{
+    count_departed(f, unused);
+    pthread_exit(NULL);
+}
+
+/* Three callbacks, the second of which ends the thread. */
+static void add_departure(cfut_future *f)
+{
+    ck_assert_int_eq(cfut_on_done(f, count_departed, NULL), CFUT_OK);
+    ck_assert_int_eq(cfut_on_done(f, leave_in_callback, NULL), CFUT_OK);
+    ck_assert_int_eq(cfut_on_done(f, count_departed, NULL), CFUT_OK);
+}
+
+/* The thread ends in a callback of its own future. */
+static int leave_on_the_spot(const int *in, int *out)
+{
+    *out = *in;
+    add_departure(cfut_current_future());
+    return 3;
+}
+CFUT_TASK(leave_on_the_spot, int, int);
+
+/* How a thread comes to run callbacks. */
+enum departure {
+    BY_FINISH, BY_HAND_CANCEL, BY_INLINE, BY_CANCEL, BY_CLOSE, BY_NESTED_CLOSE, DEPARTURES
+};
+
+struct departing {
+    enum departure how;
+    struct busy_pool busy;
+    cfut_future hand;
+    square_future queued[3];
+    leave_on_the_spot_future spot;
+};
+
+static int depart(struct departing *const *at, int *unused)
+{
+    struct departing *d = *at;
+
+    *unused = 0;
+    switch (d->how) {
+    case BY_FINISH:
+    case BY_NESTED_CLOSE: cfut_finish(&d->hand, 7); break;
+    case BY_HAND_CANCEL: cfut_cancel(&d->hand); break;
+    case BY_INLINE: leave_on_the_spot_submit(cfut_inline_executor(), &d->spot, 1); break;
+    case BY_CANCEL: cfut_cancel(&d->queued[1].base); break;
+    case BY_CLOSE: cfut_close(d->busy.ex, CFUT_CANCEL_PENDING); break;
+    case DEPARTURES: break;
+    }
+    ck_abort_msg("the thread goes on");
+    return CFUT_OK;
+}
+CFUT_TASK(depart, struct departing *, int);
+
+static void close_in_callback(cfut_future *f, void *d)
+{
+    (void)f;
+    cfut_close(((struct departing *)d)->busy.ex, CFUT_CANCEL_PENDING);
+}
+
+static void *depart_in_thread(void *d)
+{
+    struct departing *departing = d;
+    int unused;
+
+    depart(&departing, &unused);
+    return NULL;
+}
+
+static void departing_init(struct departing *d, int how)
+{
+    counter_init(&departed);
+    d->how = (enum departure)how;
+    busy_pool_open(&d->busy);
+    for (int i = 0; i < 3; i++) square_submit(d->busy.ex, &d->queued[i], i);
+    cfut_future_init(&d->hand);
+    if (how == BY_NESTED_CLOSE)
+        ck_assert_int_eq(cfut_on_done(&d->hand, close_in_callback, d), CFUT_OK);
+    if (how == BY_CANCEL || how == BY_CLOSE || how == BY_NESTED_CLOSE)
+        add_departure(&d->queued[1].base);
+    if (how == BY_FINISH || how == BY_HAND_CANCEL)
+        add_departure(&d->hand);
+}
+
+static void assert_departed(struct departing *d)
+{
+    bool closed = d->how == BY_CLOSE || d->how == BY_NESTED_CLOSE;
+    int ends[] = { closed ? CFUT_CANCELLED : CFUT_OK,
+                   closed || d->how == BY_CANCEL ? CFUT_CANCELLED : CFUT_OK,
+                   closed ? CFUT_CANCELLED : CFUT_OK };
+
+    ck_assert_int_eq(counter_get(&departed), 3);
+    if (d->how == BY_FINISH || d->how == BY_NESTED_CLOSE)
+        ck_assert_int_eq(cfut_result(&d->hand), 7);
+    if (d->how == BY_HAND_CANCEL)
+        ck_assert_int_eq(cfut_result(&d->hand), CFUT_CANCELLED);
+    if (d->how == BY_INLINE) ck_assert_int_eq(leave_on_the_spot_result(&d->spot), 3);
+    busy_pool_end(&d->busy);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(square_result(&d->queued[i]), ends[i]);
+}
+
+/* SEM 20, 21: all callbacks are called, all futures end, the pool does */
+START_TEST(callback_that_ends_a_thread_of_the_users_leaves_nothing_undone)
+{
+    struct departing d;
+
+    departing_init(&d, _i);
+    thread_end(thread_start(depart_in_thread, &d));
+    assert_departed(&d);
+}
+END_TEST
+
+/* SEM 20, 21 */
+START_TEST(callback_that_ends_a_worker_leaves_nothing_undone)
+{
+    cfut_executor *ex = pool_of(1);
+    struct departing d;
+    depart_future f;
+    square_future next;
+
+    departing_init(&d, _i);
+    depart_submit(ex, &f, &d);
+    square_submit(ex, &next, 4);
+    ck_assert_int_eq(depart_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(square_result(&next), CFUT_OK);
+    end_pool(ex);
+    assert_departed(&d);
+}
+END_TEST
+
+static int fail_to_init(void *gate)
+{
+    gate_wait(gate);
+    return 1;
+}
+
+/* SEM 20, 64: what was queued fails, whatever its callbacks do */
+START_TEST(callback_of_a_broken_pool_may_end_its_thread)
+{
+    struct gate gate;
+    cfut_executor *ex;
+    square_future f[3];
+
+    counter_init(&departed);
+    gate_init(&gate);
+    ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = fail_to_init, .init_arg = &gate });
+    for (int i = 0; i < 3; i++) square_submit(ex, &f[i], i);
+    add_departure(&f[1].base);
+    gate_open(&gate);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(square_result(&f[i]), CFUT_BROKEN);
+    ck_assert_int_eq(cfut_shutdown(ex, CFUT_DRAIN), CFUT_OK);
+    ck_assert_int_eq(counter_get(&departed), 3);
+}
+END_TEST
+
+static void fill_departures(TCase *tc)
+{
+    tcase_add_loop_test(tc, callback_that_ends_a_thread_of_the_users_leaves_nothing_undone, 0,
+                        DEPARTURES);
+    tcase_add_loop_test(tc, callback_that_ends_a_worker_leaves_nothing_undone, 0, DEPARTURES);
+    tcase_add_test(tc, callback_of_a_broken_pool_may_end_its_thread);
+}
+
 static void fill_when(TCase *tc)
 {
     tcase_add_test(tc, callback_when_task_succeeds_is_called_once_with_its_future);
@@ -1192,6 +1368,7 @@ static void fill_what(TCase *tc)
 
 static void fill(TCase *tc)
 {
+    fill_departures(tc);
     fill_when(tc);
     fill_what(tc);
 }

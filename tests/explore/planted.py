@@ -288,11 +288,11 @@ BUGS = [
      'return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);',
      'shutdown_against_late_cancel'),
     ('start_failure_forgets', 'where no thread starts, what is queued is forgotten',
-     '    if (alone) cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);\n'
-     '    else if (call)',
-     '    if (!alone && call)', 'thread_does_not_start'),
+     '    if (alone) cfuti_fail(&all);\n', '    if (alone) p->failing--, cfuti_pool_unuse(p);\n',
+     'thread_does_not_start'),
     ('broken_pool_forgets', 'a broken pool forgets what is queued',
-     '    cfuti_fail_queued(p, CFUT_STATE_FINISHED, CFUT_BROKEN);\n', '', 'initializer_fails'),
+     '        cfuti_fail(&all);\n    } else {\n', '        p->failing--, cfuti_pool_unuse(p);\n    } else {\n',
+     'initializer_fails'),
 
     # ---- who waits for whom ----
     ('follows_what_is_done', 'a wait is still followed when its future is final',
