@@ -251,8 +251,9 @@ PROCESS POOLS
   shutdown. Signal handlers, masks and atexit handlers of the host are not
   touched. Workers begin with default signals, but ignore SIGINT, so that a Ctrl-C
   is the host's to handle.
-  Callbacks run in the pool's manager thread, which waits for nothing: a callback
-  that waits for a task of the same pool gets CFUT_DEADLOCK.
+  Callbacks run in the pool's manager thread. One that waits for a task of the same
+  pool gets CFUT_DEADLOCK; what cannot be left (cfut_map, cfut_reclaim, the end of
+  a stream) is done, while the manager goes on with its work within it.
   It isolates faults, it is no sandbox: a worker has the rights of the program.
 
 AN EXECUTOR OF ONE'S OWN
@@ -912,9 +913,8 @@ CFUTDEF void cfut_iter_end(cfut_iter *it);
    to stop, waits for all. A future completed by hand is awaited, too, until its
    producer has finished it or seen by cfut_start that it is cancelled. Skipped
    are NULL entries, zeroed ones, in a forked child those of the parent, and
-   futures of tasks that the caller itself is in. Order is kept. Any thread, but
-   not for a process pool's running tasks in one of its callbacks: they would
-   wait for each other. */
+   futures of tasks that the caller itself is in. Order is kept. Any thread. In a
+   callback of a process pool's task other callbacks may run meanwhile. */
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* ---- map ---- */
@@ -936,9 +936,9 @@ typedef struct cfut_map_desc {
    items have run, but not in time). CFUT_INVALID: ex or task NULL, or an array
    that is needed, or sizes beyond the address space. A refused submit: that
    status for all items. An executor closed with CFUT_CANCEL_PENDING meanwhile:
-   CFUT_CANCELLED or CFUT_CLOSED for what has not started. From a callback of a process pool on
-   that pool: CFUT_DEADLOCK. An item's text is not kept. n 0: CFUT_OK. Any
-   thread; a worker takes part. desc NULL: all defaults. */
+   CFUT_CANCELLED or CFUT_CLOSED for what has not started. An item's text is not
+   kept. n 0: CFUT_OK. Any thread; a worker takes part; in a callback of a process
+   pool's task other callbacks may run meanwhile. desc NULL: all defaults. */
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc);
 
@@ -987,8 +987,7 @@ CFUTDEF size_t cfut_stream_index(const cfut_stream *s);
 CFUTDEF const char *cfut_stream_error(const cfut_stream *s);
 
 /* Cancels what has not started and asks what runs to stop (or drains), waits for
-   it, frees. NULL does nothing. Not in a callback of a process pool that runs some
-   of it, as cfut_reclaim. */
+   it, frees. NULL does nothing. Callbacks: as cfut_reclaim. */
 CFUTDEF void cfut_stream_close(cfut_stream *s);
 
 /* ---- inside a task ---- */
@@ -2886,14 +2885,27 @@ static uintptr_t cfuti_sys_code(const cfuti_site *place)
     return m.start + (uintptr_t)(wanted.at - m.offset);
 }
 #else
-/* Elsewhere all tasks must be in the same file as the library itself. */
+/* Elsewhere all tasks must be in the same file as the library itself. Where there is
+   dladdr, one that is not is refused. */
+typedef struct cfuti_dl { const char *path; void *base; const char *name; void *at; } cfuti_dl;
+
+#if defined(__APPLE__)
+extern int cfuti_sys_dladdr(const void *at, cfuti_dl *dl) __asm__("_dladdr");
+#else
+extern int cfuti_sys_dladdr(const void *at, cfuti_dl *dl) __asm__("dladdr") __attribute__((weak));
+#endif
+
 static void cfuti_sys_anchor(void) { }
 
 static bool cfuti_sys_place(uintptr_t code, cfuti_site *place)
 {
+    uintptr_t anchor = (uintptr_t)cfuti_sys_anchor;
+    cfuti_dl here, there;
+
     memset(place, 0, sizeof *place);
-    place->at = code - (uintptr_t)cfuti_sys_anchor;
-    return true;
+    place->at = code - anchor;
+    return !cfuti_sys_dladdr || !cfuti_sys_dladdr((const void *)anchor, &here) ||
+           !cfuti_sys_dladdr((const void *)code, &there) || here.base == there.base;
 }
 
 static uintptr_t cfuti_sys_code(const cfuti_site *place)
@@ -5331,6 +5343,7 @@ static void cfuti_procs_fork_child(void);
 #else
 static void cfuti_procs_thread(struct cfuti_procs *p) { (void)p; }
 static void cfuti_procs_thread_lost(struct cfuti_procs *p) { (void)p; }
+static void cfuti_procs_help(struct cfuti_procs *p) { (void)p; }
 static void cfuti_procs_at_exit(void) { }
 static void cfuti_procs_fork_child(void) { }
 #endif
@@ -6632,6 +6645,8 @@ static void cfuti_helper_main(void)
 enum { CFUTI_ABSENT, CFUTI_WANTED, CFUTI_STARTING, CFUTI_READY, CFUTI_LEAVING };
 enum { CFUTI_WHY_NOT, CFUTI_WHY_LIMIT, CFUTI_WHY_CANCEL };      /* a worker was killed */
 #define CFUTI_NUMBERS (~0u >> 3)        /* the numbers of tasks wrap here */
+#define CFUTI_PATIENCE_MIN CFUT_MS(200) /* with a worker that does not take its task */
+#define CFUTI_PATIENCE_MAX CFUT_SEC(1)
 
 typedef struct cfuti_procs cfuti_procs;
 typedef struct cfuti_proc cfuti_proc;
@@ -6729,7 +6744,7 @@ struct cfuti_procs {
     cfuti_thread *manager;              /* its thread's record */
     uint32_t ended;                     /* as a thread pool's */
     uint32_t gate;                      /* a lock: held by the manager while it is awake */
-    uint32_t pause;                     /* that it is to be let go */
+    uint32_t pause;                     /* CFUTI_PAUSE_WANTED: that it is to be let go */
     /* manager */
     cfuti_outcomes outcomes;
     cfuti_thread runner;                /* stands for all workers in >>graph */
@@ -6849,13 +6864,15 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 {
     cfuti_site place;
     int unused, old, i = cfuti_procs_find(p, fn, &unused);
-    bool found;
+    bool found, no_room;
 
     if (CFUTI_LIKELY(i >= 0)) return i;
     old = cfuti_sys_shield();
+    errno = 0;
     found = cfuti_sys_place((uintptr_t)fn, &place);
+    no_room = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
     cfuti_sys_unshield(old);
-    if (!found) return CFUT_INVALID;
+    if (!found) return no_room ? CFUT_NO_MEMORY : CFUT_INVALID;
     cfuti_lock(&p->lock);
     i = cfuti_procs_find(p, fn, &unused);
     if (i < 0 && p->closed) {               /* and maybe ended: the names are gone */
@@ -7280,9 +7297,11 @@ static void cfuti_outcomes_complete(cfuti_outcomes *o)
     const cfuti_procs *p = CFUTI_OUTER(cfuti_procs, outcomes, o);
 
     while (o->at < o->n && !cfuti_procs_forked(p)) {
-        cfuti_outcome *one = &o->of[o->at++];
+        const cfuti_outcome *one = &o->of[o->at++];
+        char text[56];                  /* a callback may take in more, over this one */
 
-        cfuti_complete(one->future, one->final, one->status, one->has_text ? one->text : NULL);
+        if (one->has_text) memcpy(text, one->text, sizeof text);
+        cfuti_complete(one->future, one->final, one->status, one->has_text ? text : NULL);
     }
     o->n = o->at = 0;
 }
@@ -7707,19 +7726,22 @@ static cfut_ns cfuti_proc_kill(cfuti_proc *w, const cfuti_entry *e, cfut_ns now)
 }
 
 /* Under lock: whether the task of e, at w's head, has begun. Until then its time does
-   not run; but a worker that does not take it for a second longer than the limit has
-   been stopped, and is killed (then the task goes to another). */
+   not run; but a worker that does not take it for twice the limit, or longer where that
+   is short, has been stopped, and is killed (then the task goes to another). */
 static bool cfuti_proc_has_begun(cfuti_proc *w, cfuti_entry *e, cfut_ns now, cfut_ns limit)
 {
     /* relaxed: asked again soon */
     uint32_t word = cfuti_load_relaxed(cfuti_proc_word(w, e->number));
+    cfut_ns patience = limit;
 
     if (word == CFUTI_WORD(e->number, CFUTI_RUNNING) ||
         word == CFUTI_WORD(e->number, CFUTI_DONE_SLOT))
         return true;
     w->began = now;
     if (cfuti_load_relaxed(&e->filling)) w->came = now;     /* relaxed: as above */
-    if (now - w->came >= limit + CFUT_SEC(1)) cfuti_entry_doom(e, CFUTI_WHY_LIMIT);
+    if (patience < CFUTI_PATIENCE_MIN) patience = CFUTI_PATIENCE_MIN;
+    if (patience > CFUTI_PATIENCE_MAX) patience = CFUTI_PATIENCE_MAX;
+    if (now - w->came >= limit + patience) cfuti_entry_doom(e, CFUTI_WHY_LIMIT);
     return false;
 }
 
@@ -8089,6 +8111,20 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
     }
 }
 
+/* In a callback, which waits for something that it cannot leave: the manager goes on
+   managing, as that may be its own to bring about. Callbacks of other tasks run within
+   that one then. The gate stays closed. */
+static CFUTI_RARE void cfuti_procs_help(cfuti_procs *p)
+{
+    bool full;
+    cfut_ns next;
+
+    cfuti_outcomes_complete(&p->outcomes);
+    if (!cfuti_procs_hear(p, &p->outcomes)) cfuti_procs_helper_died(p, &p->outcomes);
+    else if (cfuti_procs_look(p, &p->outcomes, &next, &full)) return;
+    cfuti_nap(CFUT_US(200));            /* simple is better here than to be called */
+}
+
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager);
 
 /* The manager's thread is about to end, with its record: no walk in >>graph is to be
@@ -8331,6 +8367,8 @@ static const cfut_executor_ops cfuti_procs_ops = {
 /* The fork of a helper in a program with threads would copy locks that others
    hold. Only managers may be there: while their gates are taken they are asleep. */
 
+enum { CFUTI_NO_PAUSE, CFUTI_PAUSE_WANTED, CFUTI_PAUSED };     /* the gate is the forker's */
+
 static bool cfuti_try_lock(uint32_t *lock)
 {
     return cfuti_exchange_acquire(lock, 1u) == 0;
@@ -8344,12 +8382,16 @@ static bool cfuti_procs_halt(int *n)
 
     for (*n = 0; q; q = q->next) {
         if (!cfuti_load_acquire(&q->manager)) continue;
-        cfuti_store_release(&q->pause, 1u);
+        cfuti_store_release(&q->pause, (uint32_t)CFUTI_PAUSE_WANTED);
         if (!cfuti_try_lock(&q->gate)) break;
+        cfuti_store_relaxed(&q->pause, (uint32_t)CFUTI_PAUSED);
         ++*n;
     }
-    for (back = cfuti_procs_registry; q && back != q; back = back->next)
-        if (cfuti_load_relaxed(&back->pause)) cfuti_unlock(&back->gate);
+    for (back = cfuti_procs_registry; q && back != q; back = back->next) {
+        if (cfuti_load_relaxed(&back->pause) != CFUTI_PAUSED) continue;
+        cfuti_store_relaxed(&back->pause, (uint32_t)CFUTI_PAUSE_WANTED);
+        cfuti_unlock(&back->gate);
+    }
     return !q;
 }
 
@@ -8357,7 +8399,8 @@ static void cfuti_procs_resume(void)
 {
     cfuti_lock(&cfuti_registry_lock);
     for (cfuti_procs *q = cfuti_procs_registry; q; q = q->next)
-        if (cfuti_exchange_acquire(&q->pause, 0u)) cfuti_unlock(&q->gate);
+        if (cfuti_exchange_acquire(&q->pause, (uint32_t)CFUTI_NO_PAUSE) == CFUTI_PAUSED)
+            cfuti_unlock(&q->gate);
     cfuti_unlock(&cfuti_registry_lock);
 }
 
@@ -9038,13 +9081,26 @@ static int cfuti_collector_prepare(cfuti_collector *c, cfuti_thread *t, bool fol
     return may;
 }
 
+/* In a callback of the pool that t manages: t goes on managing, if it may. */
+static CFUTI_RARE bool cfuti_manages(const cfuti_thread *t)
+{
+#if CFUTI_PROCESS
+    return t->managing && !cfuti_procs_forked(t->managing);
+#else
+    (void)t;
+    return false;
+#endif
+}
+
 /* Without C: sleeps until the word is cleared; C again. */
 static void cfuti_collector_sleep(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
 {
     cfuti_unlock(&c->lock);
     /* acquire: doomed; all else is carried by C */
-    while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline))
-        cfuti_wait_word(&c->word, 1, deadline);
+    while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline)) {
+        if (c->must && cfuti_manages(t)) cfuti_procs_help(t->managing);
+        else cfuti_wait_word(&c->word, 1, deadline);
+    }
     cfuti_lock(&c->lock);
     t->shares_cpu = c->shares_cpu;
 }
@@ -9052,7 +9108,8 @@ static void cfuti_collector_sleep(cfuti_collector *c, cfuti_thread *t, cfut_ns d
 /* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT, CFUT_DEADLOCK or CFUT_FORKED. */
 static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
 {
-    bool follow = cfuti_is_working(t) && deadline == CFUT_FOREVER;
+    /* a manager that must wait is not blocked: it goes on */
+    bool follow = cfuti_is_working(t) && deadline == CFUT_FOREVER && !(c->must && cfuti_manages(t));
     unsigned round = 0;
     int status = CFUT_OK, may;
 
@@ -10383,11 +10440,6 @@ static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
     size_t in = m->task->in_size, out = m->task->out_size;
     bool small = in < CFUTI_PARCEL_BYTES && out < CFUTI_PARCEL_BYTES;
 
-    if (cfuti_self()->managing == cfuti_procs_of(ex)) {     /* in a callback: it would wait
-                                                               for itself */
-        cfuti_map_skip(m, 0, m->n, CFUT_DEADLOCK);
-        return;
-    }
     memset(&w, 0, offsetof(cfuti_window, parcel));
     w.map = m;
     w.ex = ex;

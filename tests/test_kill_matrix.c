@@ -20,6 +20,7 @@ struct scene {
     enum step step;
     enum way way;
     int workers, later;
+    cfut_ns took;                       /* until all was resolved */
     char name[80], why[200];            /* why: what is wrong; empty: nothing */
 };
 
@@ -97,15 +98,14 @@ static void run_scene(struct scene *s)
     static tally_future f[TASKS];
     int before = open_descriptors(), after;
     cfut_executor *ex = open_scene(s);
-    cfut_ns begun = test_now(), took;
+    cfut_ns begun = test_now();
 
     for (int i = 0; i < TASKS; i++) tally_submit(ex, &f[i], i);
     for (int i = 0; i < TASKS && is_stuck(s); i++)
         if (tally_result_timeout(&f[i], test_time(CFUT_MS(40))) == CFUT_TIMEOUT)
             cfut_kill_workers(ex);
     check_results(s, f);
-    took = test_now() - begun;
-    if (took > test_time(CFUT_SEC(4))) WRONG(s, "it took %ld ms", (long)(took / 1000000));
+    s->took = test_now() - begun;
     end_scene(s, ex);
     atomic_store(&board()->n[STEP_ARMED], 0);
     after = open_descriptors();
@@ -130,9 +130,13 @@ static bool run_case(struct scene *s, int number)
     snprintf(s->name, sizeof s->name, "%s at '%s', %s, %d workers", ways[s->way],
              step_names[s->step], s->later ? "later" : "at first", s->workers);
     memcpy(current, s->name, sizeof current);
-    memset((void *)board(), 0, sizeof(struct board));
-    alarm((unsigned)(20 * harness_scale()));
-    run_scene(s);
+    /* each within a second, but for a machine that is busy with other things */
+    for (int try = 0; try < 3 && (try == 0 || s->took > test_time(CFUT_SEC(1))); try++) {
+        memset((void *)board(), 0, sizeof(struct board));
+        alarm((unsigned)(20 * harness_scale()));
+        run_scene(s);
+    }
+    if (s->took > test_time(CFUT_SEC(1))) WRONG(s, "it took %ld ms", (long)(s->took / 1000000));
     printf("%s %d - %s\n", *s->why ? "not ok" : "ok", number, s->name);
     if (*s->why) printf("# %s\n", s->why);
     fflush(stdout);

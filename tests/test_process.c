@@ -677,14 +677,88 @@ START_TEST(callback_may_wait_for_another_pool)
 }
 END_TEST
 
-START_TEST(callback_that_maps_on_its_pool_gets_deadlock)
+/* What a callback cannot leave, its manager brings about within it. */
+START_TEST(callback_may_map_on_its_pool)
 {
     struct deed d;
     cfut_executor *ex = procs(1);
 
     do_in_callback(&d, ex, map_there);
-    ck_assert_int_eq(d.status, CFUT_DEADLOCK);
     ck_assert_int_eq(square_result(&d.queued), CFUT_OK);
+    ck_assert_int_eq(d.status, CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+/* Two pools, and in a callback of each a map on the other. */
+START_TEST(callbacks_may_map_on_each_others_pools)
+{
+    struct deed d[2];
+    struct busy_procs busy[2];
+    cfut_executor *ex[2] = { procs(1), procs(1) };
+
+    memset(d, 0, sizeof d);
+    for (int i = 0; i < 2; i++) {
+        d[i].ex = ex[!i];
+        occupy_procs(&busy[i], ex[i]);
+        cfut_on_done(&busy[i].f.base, map_there, &d[i]);
+    }
+    for (int i = 0; i < 2; i++) free_procs(&busy[i]);
+    for (int i = 0; i < 2; i++) {
+        square_future f;
+
+        square_submit(ex[i], &f, 2);
+        ck_assert_int_eq(square_result(&f), CFUT_OK);   /* after the callback */
+        ck_assert_int_eq(d[i].status, CFUT_OK);
+    }
+    for (int i = 0; i < 2; i++) end_pool(ex[i]);
+}
+END_TEST
+
+static int fail_slowly(const int *ms, int *unused)
+{
+    test_sleep(CFUT_MS(*ms));
+    *unused = 0;
+    return cfut_fail(9, "failed after %d ms", *ms);
+}
+CFUT_TASK(fail_slowly, int, int);
+
+/* The first of these tasks reclaims the second while the third and fourth fail. */
+struct reclaiming { fail_slowly_future f[4]; char text[4][56]; };
+
+static void keep_text(cfut_future *f, void *user)
+{
+    struct reclaiming *r = user;
+    size_t i = (size_t)((fail_slowly_future *)(void *)f - r->f);
+
+    snprintf(r->text[i], sizeof r->text[i], "%s", cfut_error(f));
+}
+
+static void reclaim_second(cfut_future *f, void *user)
+{
+    struct reclaiming *r = user;
+    cfut_future *second = &r->f[1].base;
+
+    keep_text(f, user);
+    cfut_reclaim(&second, 1);
+    ck_assert(cfut_done(second));
+}
+
+START_TEST(callback_may_reclaim_what_runs_in_its_pool)
+{
+    static struct reclaiming r;
+    cfut_executor *ex = procs(4);
+
+    for (int i = 0; i < 4; i++) {
+        fail_slowly_submit(ex, &r.f[i], (int[]){ 20, 150, 60, 60 }[i]);
+        cfut_on_done(&r.f[i].base, i == 0 ? reclaim_second : keep_text, &r);
+    }
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(fail_slowly_result(&r.f[i]), i == 1 && r.text[1][0] == 'c'
+                         ? CFUT_CANCELLED : 9);
+        ck_assert_str_eq(cfut_error(&r.f[i].base), r.text[i]);
+    }
+    ck_assert_str_eq(r.text[0], "failed after 20 ms");
     end_pool(ex);
 }
 END_TEST
@@ -1486,7 +1560,9 @@ static void fill_callbacks(TCase *tc)
     tcase_add_test(tc, callback_may_cancel);
     tcase_add_test(tc, callback_that_waits_for_its_pool_gets_deadlock);
     tcase_add_test(tc, callback_may_wait_for_another_pool);
-    tcase_add_test(tc, callback_that_maps_on_its_pool_gets_deadlock);
+    tcase_add_test(tc, callback_may_map_on_its_pool);
+    tcase_add_test(tc, callbacks_may_map_on_each_others_pools);
+    tcase_add_test(tc, callback_may_reclaim_what_runs_in_its_pool);
     tcase_add_test(tc, callback_that_shuts_its_pool_down_gets_deadlock);
     tcase_add_test(tc, callback_may_close_its_pool);
     tcase_add_test(tc, callback_may_shut_its_pool_down_detached);

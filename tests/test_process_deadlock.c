@@ -109,6 +109,23 @@ START_TEST(task_that_the_worker_cannot_find_fails_alone)
     dlclose(library);
 }
 END_TEST
+#else
+/* Where files cannot be told apart in the worker. */
+START_TEST(task_of_another_file_is_refused)
+{
+    cfut_executor *ex = procs(1);
+    void *library = dlopen(TASK_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    cfut_future f;
+    int x = 1, y;
+
+    ck_assert_ptr_nonnull(library);
+    cfut_submit(ex, &f, dlsym(library, "library_task"), &x, &y);
+    ck_assert_int_eq(cfut_result(&f), CFUT_INVALID);
+    assert_good_after(ex);
+    end_pool(ex);
+    dlclose(library);
+}
+END_TEST
 #endif
 
 /* ---- results that make no sense ---- */
@@ -576,6 +593,8 @@ static void fill(TCase *tc)
     tcase_add_test(tc, error_in_the_function_hangs_nothing);
 #ifndef CFUT_NO_FUTEX
     tcase_add_test(tc, task_that_the_worker_cannot_find_fails_alone);
+#else
+    tcase_add_test(tc, task_of_another_file_is_refused);
 #endif
     tcase_add_loop_test(tc, spoilt_report_costs_its_worker_and_hangs_nothing, 0, SPOILS);
     tcase_add_test(tc, words_of_tasks_to_come_are_not_believed);
