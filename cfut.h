@@ -196,6 +196,9 @@ THREAD POOLS
   CFUT_FORKED and nothing in them hangs.
   pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
   worker; in a map's item, the rest of the items that were its thread's share.
+  In a callback, on any thread, it costs nothing else: the callbacks behind it are
+  called, what the thread was completing, or cancelling by a close, is (but a thread
+  ends once: one of those that ends it again is undefined).
   The task must have waited for what it submitted with memory of its own stack.
   longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
@@ -232,8 +235,9 @@ PROCESS POOLS
   for ever (only fork and exec in one step is safe). Then creation answers
   CFUT_NO_THREADS. Off Linux, where threads cannot be counted, a fork wants
   CFUT_START_FORK.
-  A task is named by its file and its place there. It may be in a shared library,
-  on Linux also in one that was loaded after the pool was made.
+  A task is named by its file and its place there. On Linux that may be a shared
+  library, also one that was loaded after the pool was made; elsewhere it must be
+  the file that has the implementation (else CFUT_INVALID).
 
   What survives what. A worker's death: the task that ran in it fails (or runs
   again: max_retries), those that waited behind it go to another, its place is
@@ -242,6 +246,10 @@ PROCESS POOLS
   Initializers that fail, or workers that keep dying without a task to blame: the
   pool is broken, CFUT_BROKEN. The program's death, by SIGKILL too: the helper
   sees it, the workers are killed. The helper's death: CFUT_BROKEN.
+  No process can be started any more: the pool goes on with the workers that it
+  has; without any, what is queued fails with CFUT_NO_THREADS, and the next task
+  tries again. No time limit covers initializer and finalizer: where those might
+  hang, cfut_shutdown_timeout, then cfut_kill_workers.
   With on_worker_death = CFUT_BREAK_POOL the pool breaks at the first death, as
   Python's does.
   exit in a task counts as death, and runs nothing that the host has registered
@@ -250,7 +258,7 @@ PROCESS POOLS
   The host has one child per pool, the helper: its end raises SIGCHLD once, at
   shutdown. Signal handlers, masks and atexit handlers of the host are not
   touched. Workers begin with default signals, but ignore SIGINT, so that a Ctrl-C
-  is the host's to handle.
+  is the host's to handle. SIGTERM for the whole process group ends them, though.
   Callbacks run in the pool's manager thread. One that waits for a task of the same
   pool gets CFUT_DEADLOCK; what cannot be left (cfut_map, cfut_reclaim, the end of
   a stream) is done, while the manager goes on with its work within it.
