@@ -28,6 +28,7 @@ CONTENTS (search for ">>name")
   >>clock           deadlines
   >>lock            the small lock, and how it waits
   >>thread          what the library knows about the calling thread
+  >>trace           the timeline: what ran where and when
   >>future          states, completion, collectors: who may touch what when
   >>callbacks       cfut_on_done, and calling a task
   >>queue           the worker's deque, the pool's inbox, the spill list
@@ -340,6 +341,10 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      that forbid themselves that call, by
                                      seccomp, after their first pool
   CFUT_NO_PROCESS       impl         without process pools (CFUT_UNSUPPORTED)
+  CFUT_TRACE            impl         with cfut_trace, the timeline: costs some 100 ns
+                                     a task while it records, else a load
+  CFUT_TRACE_EVENTS     impl         how many it keeps, 64 bytes each (default 2^20);
+                                     the file says how many more there were
   CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
                                      before it sleeps (default 20000, 0: never)
   Include order: any. Only under strict -std=c11 (not gnu11) the implementing
@@ -1020,6 +1025,19 @@ CFUTDEF cfut_future *cfut_current_future(void);
    is none. Valid as long as the thread. (The system keeps only 15 bytes.) */
 CFUTDEF const char *cfut_worker_name(void);
 
+/* ---- timeline ---- */
+
+/* From now on, what runs where and when is recorded: tasks on threads and in worker
+   processes, submits and which task each became, waits, steals, the number of queued
+   tasks. cfut_trace(NULL) ends that and writes the file, as does exit(): JSON that
+   chrome://tracing and https://ui.perfetto.dev open. To be called before the first
+   pool is made, else forks in its tasks are not seen. Without a call the environment
+   does the same: CFUT_TRACE=path, looked at when the first pool is made.
+   CFUT_OK; CFUT_UNSUPPORTED if the implementation was compiled without CFUT_TRACE;
+   CFUT_INVALID_STATE: one goes on already, or NULL and none does; CFUT_NO_MEMORY;
+   else an errno code: path cannot be written. Any thread; blocks for the file. */
+CFUTDEF int cfut_trace(const char *path);
+
 /* ---- strictly nested fork and join, inside tasks: the fast path ---- */
 
 /* Forks a task into f: it runs in another worker or at the join. Only the
@@ -1377,6 +1395,10 @@ static inline cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *
 
 #if defined(CFUT_MALLOC) != defined(CFUT_FREE)
 #error "cfut: define CFUT_MALLOC and CFUT_FREE both or none."
+#endif
+
+#ifndef CFUT_TRACE_EVENTS
+#define CFUT_TRACE_EVENTS (1 << 20)
 #endif
 
 #ifndef CFUT_SPIN_NS
@@ -3104,6 +3126,9 @@ typedef struct cfuti_thread {
     const uint32_t *stop;           /* in a worker process: whether the task is asked to stop */
     struct cfuti_procs *managing;   /* the process pool whose manager it is */
     struct cfuti_procs *procs;      /* it is none, but stands for that pool's workers */
+#ifdef CFUT_TRACE
+    struct cfuti_track *track;      /* what it has done; see >>trace */
+#endif
     /* under the graph lock */
     cfut_future *waiting;           /* blocked, without limit, on this */
     cfuti_collector *sleeping_in;   /* by this wait */
@@ -3185,6 +3210,461 @@ static uint32_t cfuti_graph_lock;
 /* Counts forks, in the state words' upper byte: a future that was pending at a
    fork is recognized in the child. */
 static uint32_t cfuti_generation;
+
+/*=========================================================================
+    >>trace   the timeline: what ran where and when
+=========================================================================*/
+
+typedef enum cfuti_event_kind {
+    CFUTI_SUBMITS, CFUTI_RUNS, CFUTI_ITEMS, CFUTI_WAITS_FOR, CFUTI_STEALS, CFUTI_CANCELS
+} cfuti_event_kind;
+
+#ifdef CFUT_TRACE
+
+/* Each thread appends what it does to a track of its own, in chunks that nobody else
+   writes. A chunk's count is released after each event: who writes the file reads
+   what is counted. Tracks are never freed, as a thread may be at its own at any time;
+   one that ends leaves it behind.
+   An event has its future's address, which is another's later. The file is written in
+   the order of time, so the last submit of an address before it runs is the one.
+   What ran in a worker process is recorded by its manager. */
+
+enum { CFUTI_CHUNK_EVENTS = 1023, CFUTI_EVENT_NAME = 28 };
+
+typedef struct cfuti_event {
+    cfut_ns at, took;
+    const void *future;
+    uint32_t kind;
+    int32_t pid;                    /* of the worker process; 0: this one */
+    uint32_t items;                 /* of a map */
+    char name[CFUTI_EVENT_NAME];
+} cfuti_event;
+
+typedef struct cfuti_events {
+    struct cfuti_events *next;       /* atomic */
+    uint32_t n;                     /* atomic */
+    cfuti_event event[CFUTI_CHUNK_EVENTS];
+} cfuti_events;
+
+typedef struct cfuti_track {
+    struct cfuti_track *next;
+    uint32_t number;
+    char name[64];                  /* of its thread */
+    cfuti_events *first;             /* atomic */
+    cfuti_events *last;              /* its thread's */
+} cfuti_track;
+
+static uint32_t cfuti_tracing;          /* atomic: it records */
+static uint32_t cfuti_trace_dropped;    /* atomic */
+static uint32_t cfuti_trace_chunks;     /* atomic: how many there are */
+static uint32_t cfuti_trace_lock;       /* guards the rest */
+static cfuti_track *cfuti_tracks;       /* atomic, too: the newest first */
+static char *cfuti_trace_path;
+static cfut_ns cfuti_trace_since;
+
+/* relaxed, here and below: what is recorded late or not at all is at the edge */
+static bool cfuti_is_tracing(void) { return cfuti_load_relaxed(&cfuti_tracing) != 0; }
+
+/* This thread's track, or NULL: no memory. */
+static CFUTI_RARE cfuti_track *cfuti_track_here(void)
+{
+    cfuti_thread *t = cfuti_self();
+    cfuti_track *k = t->track;
+
+    if (k) return k;
+    k = (cfuti_track *)cfuti_alloc(sizeof *k);
+    if (!k) return NULL;
+    cfuti_lock(&cfuti_trace_lock);
+    k->next = cfuti_tracks;
+    k->number = k->next ? k->next->number + 1 : 1;
+    snprintf(k->name, sizeof k->name, "thread %u", (unsigned)k->number);
+    cfuti_store_release(&cfuti_tracks, k);      /* release: the track; to the file's writer */
+    cfuti_unlock(&cfuti_trace_lock);
+    return t->track = k;
+}
+
+static void cfuti_trace_name(const char *name)
+{
+    cfuti_track *k = cfuti_is_tracing() ? cfuti_track_here() : NULL;
+
+    if (k) snprintf(k->name, sizeof k->name, "%s", name);
+}
+
+/* Room for one more event, or NULL. */
+static CFUTI_RARE cfuti_events *cfuti_track_grow(cfuti_track *k)
+{
+    cfuti_events *c = NULL;
+
+    if (cfuti_add_relaxed(&cfuti_trace_chunks, 1u) <= CFUT_TRACE_EVENTS / CFUTI_CHUNK_EVENTS)
+        c = (cfuti_events *)cfuti_alloc(sizeof *c);
+    if (!c) return NULL;
+    /* release: the chunk; to the file's writer */
+    if (k->last) cfuti_store_release(&k->last->next, c);
+    else cfuti_store_release(&k->first, c);
+    return k->last = c;
+}
+
+static void cfuti_trace_add(const cfuti_event *e)
+{
+    cfuti_track *k = cfuti_track_here();
+    cfuti_events *c = k ? k->last : NULL;
+
+    if (k && (!c || c->n == CFUTI_CHUNK_EVENTS)) c = cfuti_track_grow(k);
+    if (!c) {
+        cfuti_add_relaxed(&cfuti_trace_dropped, 1u);
+        return;
+    }
+    c->event[c->n] = *e;
+    cfuti_store_release(&c->n, c->n + 1);       /* release: the event; to the file's writer */
+}
+
+/* Now, or 0 if nothing is recorded. */
+static cfut_ns cfuti_trace_begin(void)
+{
+    return cfuti_is_tracing() ? cfuti_now() : 0;
+}
+
+static void cfuti_trace_put(cfuti_event_kind kind, const cfut_future *f, const cfut_task *task,
+                            cfut_ns at, cfut_ns took, int32_t pid, size_t items)
+{
+    const char *name = task && task->name ? task->name : "?";
+    cfuti_event e;
+
+    memset(&e, 0, sizeof e);
+    e.at = at;
+    e.took = took;
+    e.future = f;
+    e.kind = kind;
+    e.pid = pid;
+    e.items = items < UINT32_MAX ? (uint32_t)items : UINT32_MAX;
+    for (size_t i = 0; i < sizeof e.name - 1 && name[i]; i++) e.name[i] = name[i];
+    cfuti_trace_add(&e);
+}
+
+/* What began then is over. */
+static void cfuti_trace_end(cfuti_event_kind kind, const cfut_future *f, const cfut_task *task,
+                            cfut_ns began, size_t items)
+{
+    if (began) cfuti_trace_put(kind, f, task, began, cfuti_now() - began, 0, items);
+}
+
+static void cfuti_trace_mark(cfuti_event_kind kind, const cfut_future *f)
+{
+    if (cfuti_is_tracing()) cfuti_trace_put(kind, f, f->task, cfuti_now(), 0, 0, 0);
+}
+
+/* ---- the file ---- */
+
+/* One event, for sorting. */
+typedef struct cfuti_traced { const cfuti_event *event; uint32_t track; } cfuti_traced;
+
+/* A submit that has not been seen to run yet. */
+typedef struct cfuti_flow { const void *future; uint32_t number; } cfuti_flow;
+
+typedef struct cfuti_trace_file {
+    FILE *file;
+    bool more;                      /* a line came before */
+    cfuti_traced *traced;
+    size_t n;
+    cfuti_flow *flows;              /* hashed */
+    size_t mask;
+    uint32_t number;
+    long queued;
+} cfuti_trace_file;
+
+static int cfuti_traced_compare(const void *a, const void *b)
+{
+    const cfuti_event *x = ((const cfuti_traced *)a)->event, *y = ((const cfuti_traced *)b)->event;
+
+    if (x->at != y->at) return x->at < y->at ? -1 : 1;
+    if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+    return x->took == y->took ? 0 : x->took > y->took ? -1 : 1;
+}
+
+/* k's events since the recording began, n at most; into where, if that is not NULL. */
+static size_t cfuti_track_collect(cfuti_track *k, cfuti_traced *where, size_t n)
+{
+    size_t found = 0;
+
+    /* acquire, here and below: what the thread has released */
+    for (cfuti_events *c = cfuti_load_acquire(&k->first); c; c = cfuti_load_acquire(&c->next)) {
+        uint32_t have = cfuti_load_acquire(&c->n);
+
+        for (uint32_t i = 0; i < have && found < n; i++) {
+            if (c->event[i].at < cfuti_trace_since) continue;
+            if (where) where[found].event = &c->event[i];
+            if (where) where[found].track = k->number;
+            found++;
+        }
+    }
+    return found;
+}
+
+/* The same of all. A thread may add some meanwhile. */
+static size_t cfuti_trace_collect(cfuti_traced *where, size_t n)
+{
+    size_t found = 0;
+
+    for (cfuti_track *k = cfuti_load_acquire(&cfuti_tracks); k; k = k->next)
+        found += cfuti_track_collect(k, where ? where + found : NULL, n - found);
+    return found;
+}
+
+static void cfuti_trace_text(FILE *file, const char *text)
+{
+    putc('"', file);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '"' || c == '\\') fprintf(file, "\\%c", c);
+        else if (c < ' ') fprintf(file, "\\u%04x", c);
+        else putc(c, file);
+    }
+    putc('"', file);
+}
+
+/* Nanoseconds, as the microseconds that the format has; in every locale. */
+static void cfuti_trace_time(FILE *file, const char *key, cfut_ns ns)
+{
+    fprintf(file, ",\"%s\":%lld.%03d", key, (long long)(ns / 1000), (int)(ns % 1000));
+}
+
+/* Begins an event: phase, time and place. The caller ends it. */
+static void cfuti_trace_line(cfuti_trace_file *w, char phase, const cfuti_traced *x)
+{
+    const cfuti_event *e = x->event;
+    int pid = e->pid ? e->pid : 1;
+
+    fprintf(w->file, "%s\n{\"ph\":\"%c\",\"pid\":%d,\"tid\":%ld", w->more ? "," : "", phase, pid,
+            e->pid ? (long)pid : (long)x->track);
+    cfuti_trace_time(w->file, "ts", e->at - cfuti_trace_since);
+    w->more = true;
+}
+
+static void cfuti_trace_slice(cfuti_trace_file *w, const cfuti_traced *x, const char *category)
+{
+    cfuti_trace_line(w, 'X', x);
+    cfuti_trace_time(w->file, "dur", x->event->took);
+    fprintf(w->file, ",\"cat\":\"%s\",\"name\":", category);
+    cfuti_trace_text(w->file, x->event->name);
+    if (x->event->items) fprintf(w->file, ",\"args\":{\"items\":%u}", (unsigned)x->event->items);
+    putc('}', w->file);
+}
+
+static void cfuti_trace_instant(cfuti_trace_file *w, const cfuti_traced *x, const char *category)
+{
+    cfuti_trace_line(w, 'i', x);
+    fprintf(w->file, ",\"s\":\"t\",\"cat\":\"%s\",\"name\":", category);
+    cfuti_trace_text(w->file, x->event->name);
+    putc('}', w->file);
+}
+
+/* An arrow's begin or end. */
+static void cfuti_trace_arrow(cfuti_trace_file *w, const cfuti_traced *x, char phase,
+                              uint32_t number)
+{
+    cfuti_trace_line(w, phase, x);
+    fprintf(w->file, ",\"bp\":\"e\",\"cat\":\"submit\",\"name\":\"runs\",\"id\":%u}",
+            (unsigned)number);
+}
+
+static void cfuti_trace_queue(cfuti_trace_file *w, const cfuti_traced *x, long change)
+{
+    cfuti_traced here = *x;
+    cfuti_event e = *x->event;
+
+    e.pid = 0;
+    here.event = &e;
+    w->queued += change;
+    cfuti_trace_line(w, 'C', &here);
+    fprintf(w->file, ",\"name\":\"queued\",\"args\":{\"tasks\":%ld}}", w->queued);
+}
+
+/* Where the last submit of a future is kept. */
+static cfuti_flow *cfuti_flow_of(cfuti_trace_file *w, const void *future)
+{
+    size_t i = ((uintptr_t)future >> 4) * 2654435769u & w->mask;
+
+    while (w->flows[i].future && w->flows[i].future != future) i = (i + 1) & w->mask;
+    w->flows[i].future = future;
+    return &w->flows[i];
+}
+
+/* The number of the submit that e's future comes from, or 0; it is that no more. */
+static uint32_t cfuti_flow_end(cfuti_trace_file *w, const cfuti_event *e)
+{
+    cfuti_flow *flow = cfuti_flow_of(w, e->future);
+    uint32_t number = flow->number;
+
+    flow->number = 0;
+    return number;
+}
+
+static void cfuti_trace_write(cfuti_trace_file *w, const cfuti_traced *x)
+{
+    const cfuti_event *e = x->event;
+    uint32_t number;
+
+    switch ((cfuti_event_kind)e->kind) {
+    case CFUTI_SUBMITS:
+        cfuti_trace_slice(w, x, "submit");
+        cfuti_flow_of(w, e->future)->number = ++w->number;
+        cfuti_trace_arrow(w, x, 's', w->number);
+        cfuti_trace_queue(w, x, 1);
+        break;
+    case CFUTI_RUNS:
+        cfuti_trace_slice(w, x, "task");
+        number = cfuti_flow_end(w, e);
+        if (number) cfuti_trace_arrow(w, x, 'f', number);
+        if (number) cfuti_trace_queue(w, x, -1);
+        break;
+    case CFUTI_CANCELS:
+        cfuti_trace_instant(w, x, "cancel");
+        if (cfuti_flow_end(w, e)) cfuti_trace_queue(w, x, -1);
+        break;
+    case CFUTI_ITEMS: cfuti_trace_slice(w, x, "items"); break;
+    case CFUTI_WAITS_FOR: cfuti_trace_slice(w, x, "wait"); break;
+    case CFUTI_STEALS: cfuti_trace_instant(w, x, "steal"); break;
+    }
+}
+
+static void cfuti_trace_call(cfuti_trace_file *w, const char *what, int pid, long tid,
+                             const char *name)
+{
+    fprintf(w->file, "%s\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%ld,\"name\":\"%s\",\"args\":{\"name\":",
+            w->more ? "," : "", pid, tid, what);
+    cfuti_trace_text(w->file, name);
+    fputs("}}", w->file);
+    w->more = true;
+}
+
+/* The names of threads, and of worker processes when they come up first. */
+static void cfuti_trace_names(cfuti_trace_file *w)
+{
+    cfuti_trace_call(w, "process_name", 1, 0, "program");
+    for (cfuti_track *k = cfuti_load_acquire(&cfuti_tracks); k; k = k->next)
+        cfuti_trace_call(w, "thread_name", 1, (long)k->number, k->name);
+    for (size_t i = 0; i < w->n; i++) {
+        int pid = w->traced[i].event->pid;
+        cfuti_flow *seen = pid ? cfuti_flow_of(w, (const void *)(uintptr_t)pid) : NULL;
+        char name[32];
+
+        if (!seen || seen->number) continue;
+        seen->number = 1;
+        snprintf(name, sizeof name, "worker process %d", pid);
+        cfuti_trace_call(w, "process_name", pid, pid, name);
+        cfuti_trace_call(w, "thread_name", pid, pid, name);
+    }
+}
+
+/* All of it into a file that is open. 0 or an errno code. */
+static int cfuti_trace_fill(cfuti_trace_file *w)
+{
+    fputs("{\"displayTimeUnit\":\"ns\",\"traceEvents\":[", w->file);
+    cfuti_trace_names(w);
+    for (size_t i = 0; i < w->n; i++) cfuti_trace_write(w, &w->traced[i]);
+    fprintf(w->file, "\n],\"otherData\":{\"dropped\":%u}}\n",
+            (unsigned)cfuti_load_relaxed(&cfuti_trace_dropped));
+    return ferror(w->file) ? EIO : 0;
+}
+
+/* Under the trace's lock. A status or an errno code. */
+static int cfuti_trace_save(void)
+{
+    cfuti_trace_file w;
+    size_t most = cfuti_trace_collect(NULL, SIZE_MAX);
+    int status = CFUT_NO_MEMORY;
+
+    memset(&w, 0, sizeof w);
+    for (w.mask = 15; w.mask < 2 * most; ) w.mask = 2 * w.mask + 1;
+    w.traced = (cfuti_traced *)cfuti_alloc(cfuti_size(most, sizeof *w.traced, 1));
+    w.flows = (cfuti_flow *)cfuti_alloc(cfuti_size(w.mask + 1, sizeof *w.flows, 0));
+    if (w.traced && w.flows) {
+        w.n = cfuti_trace_collect(w.traced, most);
+        qsort(w.traced, w.n, sizeof *w.traced, cfuti_traced_compare);
+        errno = 0;
+        w.file = fopen(cfuti_trace_path, "w");
+        status = w.file ? cfuti_trace_fill(&w) : errno;
+        if (w.file && fclose(w.file) != 0 && !status) status = errno;
+    }
+    CFUT_FREE(w.traced);
+    CFUT_FREE(w.flows);
+    return status;
+}
+
+static int cfuti_trace_stop(void)
+{
+    int status = CFUT_INVALID_STATE;
+
+    cfuti_lock(&cfuti_trace_lock);
+    if (cfuti_is_tracing()) {
+        cfuti_store_relaxed(&cfuti_tracing, 0u);
+        status = cfuti_trace_save();
+        CFUT_FREE(cfuti_trace_path);
+        cfuti_trace_path = NULL;
+    }
+    cfuti_unlock(&cfuti_trace_lock);
+    return status;
+}
+
+/* That the file can be written shows now. */
+static int cfuti_trace_start(const char *path)
+{
+    size_t size = strlen(path) + 1;
+    FILE *file;
+    int status = CFUT_OK;
+
+    cfuti_lock(&cfuti_trace_lock);
+    errno = 0;
+    if (cfuti_is_tracing()) status = CFUT_INVALID_STATE;
+    else if ((file = fopen(path, "a")) == NULL) status = errno;
+    else if (fclose(file) != 0) status = errno;
+    else if ((cfuti_trace_path = (char *)cfuti_alloc(size)) == NULL) status = CFUT_NO_MEMORY;
+    if (!status) {
+        memcpy(cfuti_trace_path, path, size);
+        cfuti_trace_since = cfuti_now();
+        cfuti_store_relaxed(&cfuti_trace_dropped, 0u);
+        cfuti_store_relaxed(&cfuti_tracing, 1u);
+    }
+    cfuti_unlock(&cfuti_trace_lock);
+    return status;
+}
+
+/* When the first pool is made. */
+static void cfuti_trace_by_environment(void)
+{
+    static uint32_t looked;
+    const char *path = cfuti_exchange_acquire(&looked, 1u) ? NULL : getenv("CFUT_TRACE");
+
+    if (path && *path) cfuti_trace_start(path);
+}
+
+static void cfuti_trace_fork_child(void)
+{
+    cfuti_store_relaxed(&cfuti_tracing, 0u);
+    cfuti_store_relaxed(&cfuti_trace_lock, 0u);
+}
+
+#else
+
+static inline bool cfuti_is_tracing(void) { return false; }
+static inline void cfuti_trace_name(const char *name) { (void)name; }
+static inline cfut_ns cfuti_trace_begin(void) { return 0; }
+static inline void cfuti_trace_end(cfuti_event_kind kind, const cfut_future *f,
+                                   const cfut_task *task, cfut_ns began, size_t items)
+{
+    (void)kind, (void)f, (void)task, (void)began, (void)items;
+}
+static inline void cfuti_trace_mark(cfuti_event_kind kind, const cfut_future *f)
+{
+    (void)kind, (void)f;
+}
+static inline int cfuti_trace_stop(void) { return CFUT_UNSUPPORTED; }
+static inline int cfuti_trace_start(const char *path) { return (void)path, CFUT_UNSUPPORTED; }
+static inline void cfuti_trace_by_environment(void) { }
+static inline void cfuti_trace_fork_child(void) { }
+
+#endif /* CFUT_TRACE */
 
 /*=========================================================================
     >>future   states, completion, collectors
@@ -3801,7 +4281,10 @@ static uint32_t cfuti_decide(cfut_future *f, uint32_t s, uint32_t final, int sta
     cfuti_notice notice = { f, NULL, text, final, status, s | CFUTI_COMPLETING };
 
     f->status = status;
-    if (final != CFUT_STATE_FINISHED) notice.flags |= CFUTI_CANCELLING;
+    if (final != CFUT_STATE_FINISHED) {
+        notice.flags |= CFUTI_CANCELLING;
+        cfuti_trace_mark(CFUTI_CANCELS, f);
+    }
     if (s & (CFUTI_CALLBACK | CFUTI_CALLBACKS)) cfuti_run_callbacks(&notice);
     return notice.flags;
 }
@@ -3902,6 +4385,7 @@ static void cfuti_worker_before_done(struct cfuti_worker *w);   /* >>pool */
 static inline int cfuti_call_in_frame(cfut_future *f, cfuti_frame *frame)
 {
     cfuti_place *here = cfuti_place_here();
+    cfut_ns began;
     int status;
 
     frame->future = f;
@@ -3909,7 +4393,9 @@ static inline int cfuti_call_in_frame(cfut_future *f, cfuti_frame *frame)
     frame->scope = NULL;
     frame->code = 0;
     here->top = (uintptr_t)frame;
+    began = cfuti_trace_begin();
     status = cfuti_call(f->task, f->in, f->out, frame);
+    cfuti_trace_end(CFUTI_RUNS, f, f->task, began, 0);
     here->top = frame->outer;
     return CFUTI_UNLIKELY(status == CFUT_TIMEOUT) ? ETIMEDOUT : status;
 }
@@ -4842,6 +5328,7 @@ static cfut_future *cfuti_steal(cfuti_worker *w)
         if (!f) f = cfuti_deque_steal(&p->workers[i], w->force);
     }
     w->force = false;
+    if (f) cfuti_trace_mark(CFUTI_STEALS, f);
     if (f && (w->idle || w->token)) {
         cfuti_lock(&p->lock);
         cfuti_settle(w);
@@ -5267,6 +5754,7 @@ static CFUTI_RARE void cfuti_name_thread(cfuti_worker *w)
     size_t head = strlen(p->prefix) < 15 - n ? strlen(p->prefix) : 15 - n;
 
     snprintf(w->name, sizeof w->name, "%s%s", p->prefix, tail);
+    cfuti_trace_name(w->name);
     memcpy(name, p->prefix, head);
     memcpy(name + head, tail, n + 1);
     cfuti_thread_name(name);
@@ -5282,13 +5770,14 @@ static CFUTI_RARE cfuti_failing cfuti_pool_break(cfuti_pool *p)
 }
 
 /* From now on forks on this thread go straight to w's deque; or not: NULL. They
-   need the light side of an asymmetric order, and are bare of what catches an
-   exception. */
+   need the light side of an asymmetric order, are bare of what catches an
+   exception, and are in no timeline. */
 static void cfuti_inline_forks(cfuti_worker *w)
 {
 #if CFUTI_INLINE
-    cfuti_place_here()->deque = w && cfuti_asymmetric && !CFUTI_EXCEPTIONS ? &w->deque
-                                                                           : &cfuti_no_deque;
+    bool may = w && cfuti_asymmetric && !CFUTI_EXCEPTIONS && !cfuti_is_tracing();
+
+    cfuti_place_here()->deque = may ? &w->deque : &cfuti_no_deque;
 #else
     (void)w;
 #endif
@@ -5883,6 +6372,7 @@ static CFUTI_RARE void cfuti_at_exit(void)
         else cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
     }
     cfuti_procs_at_exit();
+    cfuti_trace_stop();
 }
 
 /* ---- fork ---- */
@@ -5903,6 +6393,7 @@ static CFUTI_RARE void cfuti_fork_child(void)
         cfuti_store_relaxed(&p->refuse_inside, CFUT_FORKED);
     }
     cfuti_procs_fork_child();
+    cfuti_trace_fork_child();
     cfuti_generation += 1u << 24;
     cfuti_store_relaxed(&cfuti_graph_lock, 0u);
     cfuti_store_relaxed(&cfuti_workers_lock, 0u);
@@ -6014,8 +6505,7 @@ typedef struct cfuti_report {           /* the worker's */
     int32_t status;
     uint32_t progress;                  /* items done; atomic */
     uint32_t has_text;
-    uint64_t took;                      /* ns */
-    char pad[8];
+    uint64_t began, took;               /* ns, of the system's clock, which all share */
     char small[CFUTI_SMALL_OUT];
     char text[56];
     char pad2[8];
@@ -6302,7 +6792,10 @@ static void cfuti_child_run(cfuti_child *c, uint32_t number)
     cfuti_child_flush();
     if (desc->max_rss && cfuti_sys_resident() > desc->max_rss)
         cfuti_store_relaxed(&c->reports->heavy, 1u);            /* relaxed: the word carries it */
-    if (job.order->timed) job.report->took = (uint64_t)(cfuti_sys_now() - began);
+    if (job.order->timed) {
+        job.report->began = (uint64_t)began;
+        job.report->took = (uint64_t)(cfuti_sys_now() - began);
+    }
     cfuti_point("before_done");
     /* W1, D1, and release: all of the report, to the manager */
     cfuti_exchange_seq_cst(&job.report->word, CFUTI_WORD(number, CFUTI_DONE_SLOT));
@@ -7081,7 +7574,7 @@ static void cfuti_entry_fill(cfuti_entry *e, uint32_t code)
     o->bulk = e->bulk;
     o->in_at = !f->in ? CFUTI_NOWHERE : in > CFUTI_INLINE_IN ? CFUTI_IN_BULK : CFUTI_IN_SLOT;
     o->out_at = !f->out ? CFUTI_NOWHERE : bulk_out ? CFUTI_IN_BULK : CFUTI_IN_SLOT;
-    o->timed = cfuti_parcel_of(e->future) != NULL;
+    o->timed = cfuti_parcel_of(e->future) || cfuti_is_tracing();
     if (f->in && in)
         memcpy(in > CFUTI_INLINE_IN ? e->proc->bulk_in + e->bulk :
                (char *)(uintptr_t)cfuti_order_in(o, in), f->in, in);
@@ -7335,6 +7828,25 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
     }
 }
 
+/* A task has run, or died, in a worker process: then r is NULL. What that reports is
+   believed as far as it can be true. */
+static void cfuti_entry_trace(const cfuti_entry *e, const cfuti_report *r)
+{
+#ifdef CFUT_TRACE
+    cfuti_parcel *k = cfuti_parcel_of(e->future);
+    cfut_ns now = cfuti_now(), at = e->proc->began, took;
+
+    if (!cfuti_is_tracing()) return;
+    if (r && r->began <= (uint64_t)now && (cfut_ns)r->began > cfuti_trace_since)
+        at = (cfut_ns)r->began;
+    took = r && r->took <= (uint64_t)(now - at) ? (cfut_ns)r->took : now - at;
+    cfuti_trace_put(CFUTI_RUNS, e->future, e->future->task, at, took, e->proc->pid, k ? k->n : 0);
+#else
+    (void)e;
+    (void)r;
+#endif
+}
+
 /* Without lock: takes in what the slot of e, whose word says DONE, reports. Each part
    of that is copied once, and then looked at, as its writer may write on; but for
    the word, which a late canceller may just look at. */
@@ -7350,6 +7862,7 @@ static void cfuti_entry_collect(const cfuti_entry *e, cfuti_outcomes *outcomes)
     memcpy((char *)&r + word, (const char *)from + word, offsetof(cfuti_report, small) - word);
     if (r.has_text) memcpy(r.text, from->text, sizeof r.text);
     r.text[sizeof r.text - 1] = 0;
+    cfuti_entry_trace(e, &r);
     if (k) k->took = r.took < (uint64_t)CFUT_SEC(3600) ? (cfut_ns)r.took : CFUT_SEC(3600);
     if (k && k->n > 1)
         cfuti_parcel_collect(k, e, !r.status ? k->n : r.progress < k->n ? r.progress : k->n - 1);
@@ -7547,6 +8060,7 @@ static void cfuti_entry_died(cfuti_entry *e, cfuti_outcomes *outcomes, const cha
         cfuti_procs_prepend(e->proc->pool, e->future);
         return;
     }
+    cfuti_entry_trace(e, NULL);
     if (k && k->n > 1) cfuti_parcel_collect(k, e, done < k->n ? done : k->n - 1);
     cfuti_entry_fail(e, outcomes, text);
 }
@@ -8182,6 +8696,7 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_thread_self(&p->thread);
     cfuti_store_release(&p->manager, t);        /* release: to the walk in >>graph */
     cfuti_thread_name(name);
+    cfuti_trace_name(name);
     cfuti_lock(&p->gate);
     cfuti_procs_manage(p, &p->outcomes);
     if (!cfuti_procs_forked(p)) cfuti_procs_leave(p);
@@ -8618,6 +9133,7 @@ static int cfuti_procs_register(cfuti_procs *p)
     bool exiting;
 
     cfuti_hooks();
+    cfuti_trace_by_environment();
     cfuti_lock(&cfuti_registry_lock);
     exiting = cfuti_exiting;
     if (!exiting) {
@@ -9113,12 +9629,15 @@ static void cfuti_collector_sleep(cfuti_collector *c, cfuti_thread *t, cfut_ns d
     t->shares_cpu = c->shares_cpu;
 }
 
+static const cfut_task cfuti_waits = { NULL, "wait", 0, 0 };     /* its name in a timeline */
+
 /* Sleeps until c is ready. CFUT_OK, CFUT_TIMEOUT, CFUT_DEADLOCK or CFUT_FORKED. */
 static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns deadline)
 {
     /* a manager that must wait is not blocked: it goes on */
     bool follow = cfuti_is_working(t) && deadline == CFUT_FOREVER && !(c->must && cfuti_manages(t));
     unsigned round = 0;
+    cfut_ns began = cfuti_trace_begin();
     int status = CFUT_OK, may;
 
     if (cfuti_is_left_behind(c)) return CFUT_FORKED;
@@ -9141,6 +9660,7 @@ static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns dea
     if (cfuti_collector_ready(c)) status = CFUT_OK;
     if (c->target) cfuti_collector_unfollow(c);     /* something else came */
     cfuti_unlock(&c->lock);
+    cfuti_trace_end(CFUTI_WAITS_FOR, (const cfut_future *)NULL, &cfuti_waits, began, 0);
     return status;
 }
 
@@ -9819,6 +10339,7 @@ CFUTDEF CFUTI_NOINLINE void cfut_fork(cfut_future *f, const cfut_task *task, con
 {
     cfuti_thread *t = cfuti_self();
     cfuti_worker *w = t->worker;
+    cfut_ns began = cfuti_trace_begin();
 
     f->task = task;
     f->in = in;
@@ -9830,6 +10351,7 @@ CFUTDEF CFUTI_NOINLINE void cfut_fork(cfut_future *f, const cfut_task *task, con
     f->owner = (uintptr_t)w->pool;
     if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
     else cfuti_pushed(w);
+    cfuti_trace_end(CFUTI_SUBMITS, f, task, began, 0);
 }
 
 /* Runs f, which is pending and known to this thread alone. */
@@ -10102,8 +10624,8 @@ static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cf
 {
     cfuti_map_state *m = r->map;
     size_t n = pace > m->grain ? pace / m->grain * m->grain : m->grain;
-    cfut_ns began = *now ? *now : cfuti_now(), took;
-    size_t end;
+    cfut_ns began = *now ? *now : cfuti_now(), traced = cfuti_trace_begin(), took;
+    size_t first = r->at, end;
 
     if (n > r->hi - r->at) n = r->hi - r->at;
     end = r->at + n;
@@ -10111,6 +10633,7 @@ static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cf
         cfuti_map_singly(r, end, frame);
     else
         cfuti_map_batch(r, end);
+    cfuti_trace_end(CFUTI_ITEMS, (const cfut_future *)NULL, m->task, traced, r->at - first);
     *now = cfuti_now();
     took = *now - began;
     if (pace <= CFUTI_DEAR) return took >= CFUTI_SLOW_NS ? CFUTI_DEAR : CFUTI_BRISK;
@@ -10755,6 +11278,7 @@ CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc)
     if (desc->exit != CFUT_EXIT_DRAIN && desc->exit != CFUT_EXIT_ABANDON)
         return cfuti_failed(CFUT_INVALID);
     cfuti_hooks();
+    cfuti_trace_by_environment();
     cfuti_lock(&cfuti_registry_lock);
     status = cfuti_pool_create(&p, desc, (size_t)workers);
     cfuti_unlock(&cfuti_registry_lock);
@@ -10910,6 +11434,7 @@ CFUTDEF int cfut_kill_workers(cfut_executor *ex)
 CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_task *task,
                                  const void *in, void *out)
 {
+    cfut_ns began = cfuti_trace_begin();
     int status;
 
     if (CFUTI_UNLIKELY(!f)) return NULL;
@@ -10924,8 +11449,8 @@ CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_t
     if (CFUTI_UNLIKELY(!ex || !task || !task->fn)) status = CFUT_INVALID;
     else if (CFUTI_LIKELY(ex->ops == &cfuti_pool_ops)) status = cfuti_pool_submit(ex, f);
     else status = ex->ops->submit(ex, f);
-    if (CFUTI_UNLIKELY(status))
-        cfuti_refuse(f, status, cfuti_refusal(ex));
+    if (CFUTI_UNLIKELY(status)) cfuti_refuse(f, status, cfuti_refusal(ex));
+    else cfuti_trace_end(CFUTI_SUBMITS, f, task, began, 0);
     return f;
 }
 
@@ -11291,6 +11816,13 @@ CFUTDEF const char *cfut_worker_name(void)
     const cfuti_worker *w = cfuti_self()->worker;
 
     return w ? w->name : NULL;
+}
+
+CFUTDEF int cfut_trace(const char *path)
+{
+    if (!path) return cfuti_trace_stop();
+    cfuti_hooks();
+    return cfuti_trace_start(path);
 }
 
 /* ---- futures on the heap ---- */

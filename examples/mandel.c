@@ -10,7 +10,9 @@
 
    Shown here: executors of several kinds behind one handle, cfut_executor_status,
    and a stream that yields in order of completion, for which cfut_stream_index
-   says which tile it is. */
+   says which tile it is. With CFUT_TRACE=file.json in the environment, a timeline of
+   which tile was computed where and when: see timeline.py. */
+#define CFUT_TRACE
 #define CFUT_IMPLEMENTATION
 #include "cfut.h"
 

@@ -60,6 +60,9 @@ done
 mandel "the default" -s 200x150 default.png
 cmp -s inline.png default.png
 ok $? "the default: threads, the same bytes"
+CFUT_TRACE=timeline.json "$bin" --on threads -s 200x150 traced.png
+[ $? -eq 0 ] && grep -q '"cat":"task","name":"render"' timeline.json
+ok $? "a timeline of its tiles"
 mandel "to standard output" -s 200x150 -
 cmp -s inline.png stdout
 ok $? "to standard output: the same bytes"

@@ -2019,6 +2019,14 @@ END_TEST
 
 /* ---- the process pool where it cannot be made: test_process.c has the others ---- */
 
+START_TEST(timeline_that_is_not_compiled_in_is_refused)
+{
+    ck_assert_int_eq(cfut_trace("never-made.json"), CFUT_UNSUPPORTED);
+    ck_assert_int_eq(cfut_trace(NULL), CFUT_UNSUPPORTED);
+    ck_assert_int_ne(access("never-made.json", F_OK), 0);
+}
+END_TEST
+
 START_TEST(process_pool_that_cannot_be_made_says_why)
 {
     cfut_process_pool_desc desc = { .max_workers = 2 };
@@ -2151,6 +2159,7 @@ static void fill_faults(TCase *tc)
     tcase_add_test(tc, inline_within_a_task_of_a_pool_works);
     tcase_add_test(tc, inline_task_that_ends_the_thread_is_abandoned);
     tcase_add_test(tc, process_pool_that_cannot_be_made_says_why);
+    tcase_add_test(tc, timeline_that_is_not_compiled_in_is_refused);
 }
 
 static void fill(TCase *tc)
