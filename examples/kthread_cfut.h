@@ -6,11 +6,19 @@
    In kt_pipeline step 0 makes an item (NULL: no more), the next steps take what
    the step before returned (NULL: this item ends). A step handles one item at a
    time, in order; n_threads items at most are under way. So each step is a pool
-   of one worker; step 0 is the caller. */
+   of one worker; step 0 is the caller.
+   Where no thread can be started the caller does the work. As in kthread.c there
+   is no way to report that there is no memory; here the program ends then. */
 #ifndef KTHREAD_CFUT_H
 #define KTHREAD_CFUT_H
 #include <stdatomic.h>
 #include <stdlib.h>
+
+static inline void *kt_array(size_t n, size_t size)
+{
+    void *array = calloc(n, size);
+    return array ? array : (abort(), NULL);
+}
 
 struct kt_range { void (*func)(void *, long, int); void *data; long n; atomic_long next; };
 struct kt_lane { struct kt_range *all; int thread; };
@@ -26,27 +34,23 @@ CFUT_ACTION(kt_run_lane, struct kt_lane);
 static inline void kt_for(int n_threads, void (*func)(void *, long, int), void *data, long n)
 {
     struct kt_range all = {func, data, n, 0};
-    size_t lanes = n_threads > 1 ? (size_t)n_threads : 0;
-    struct kt_lane *lane = calloc(lanes + 1, sizeof *lane);
+    struct kt_lane *lane = kt_array(n_threads > 0 ? (size_t)n_threads : 1, sizeof *lane);
     cfut_executor *pool = cfut_thread_pool(&(cfut_thread_pool_desc){.max_workers = n_threads});
 
-    for (size_t i = 0; lane && i < lanes; i++)
-        lane[i] = (struct kt_lane){&all, (int)i};
-    kt_run_lane_map_with(pool, lane, lane ? lanes : 0, &(cfut_map_desc){.chunksize = 1});
-    kt_run_lane(&(struct kt_lane){&all, 0});    /* what is left, where no thread could start */
+    for (int i = 0; i < n_threads; i++) lane[i] = (struct kt_lane){&all, i};
+    if (n_threads > 1)
+        kt_run_lane_map_with(pool, lane, (size_t)n_threads, &(cfut_map_desc){.chunksize = 1});
+    kt_run_lane(&(struct kt_lane){&all, 0});            /* what nobody has done */
     cfut_shutdown(pool, CFUT_DRAIN);
     free(lane);
 }
 
-struct kt_step {
-    void *(*func)(void *, int, void *), *shared, **data;
-    int n;
-    cfut_future *last;
-};
+struct kt_step { void *(*func)(void *, int, void *), *shared, **data; int n; cfut_future *last; };
 
 static int kt_run_step(const struct kt_step *s, void **out)
 {
-    if (s->last) cfut_result(s->last);          /* the item's step before this one */
+    if (s->last)
+        cfut_result(s->last);                           /* the item's step before this one */
     *out = *s->data ? s->func(s->shared, s->n, *s->data) : NULL;
     return CFUT_OK;
 }
@@ -56,32 +60,23 @@ static inline void kt_pipeline(int n_threads, void *(*func)(void *, int, void *)
                                int n_steps)
 {
     size_t n = n_threads > 1 ? (size_t)n_threads : 1, steps = n_steps > 1 ? (size_t)n_steps : 1;
-    kt_run_step_future *items = calloc(n * steps, sizeof *items);
-    cfut_executor **pools = calloc(steps, sizeof *pools);
-    void *data;
+    kt_run_step_future *items = kt_array(n * steps, sizeof *items), *f = items;
+    cfut_executor **pools = kt_array(steps, sizeof *pools);
 
-    for (size_t s = 1; pools && s < steps; s++)
+    for (size_t s = 1; s < steps; s++)
         pools[s] = cfut_thread_pool(&(cfut_thread_pool_desc){.max_workers = 1});
-    for (size_t i = 0; items && pools; i++) {
-        kt_run_step_future *f = &items[i % n * steps];
-
-        kt_run_step_result(&f[steps - 1]);      /* the item that was here is through */
-        if (!(f->out = func(shared, 0, NULL))) break;
+    for (size_t i = 1; (f->out = func(shared, 0, NULL)) != NULL; i++) {
         for (int s = 1; s < n_steps; s++) {
             struct kt_step in = {func, shared, &f[s - 1].out, s, s > 1 ? &f[s - 1].base : NULL};
-            int status;
 
             kt_run_step_submit(pools[s], &f[s], in);
-            status = kt_run_step_result_timeout(&f[s], 0);
-            if (status != CFUT_OK && status != CFUT_TIMEOUT)    /* refused: no thread */
-                kt_run_step(&in, &f[s].out);
+            if (kt_run_step_result_timeout(&f[s], 0) < CFUT_TIMEOUT)
+                kt_run_step(&in, &f[s].out);            /* it was refused */
         }
+        f = &items[i % n * steps];
+        kt_run_step_result(&f[steps - 1]);              /* the item that was here is through */
     }
-    while (!(items && pools) && (data = func(shared, 0, NULL)) != NULL)     /* no memory */
-        for (int s = 1; data && s < n_steps; s++)
-            data = func(shared, s, data);
-    for (size_t s = 1; pools && s < steps; s++)
-        cfut_shutdown(pools[s], CFUT_DRAIN);
+    for (size_t s = 1; s < steps; s++) cfut_shutdown(pools[s], CFUT_DRAIN);
     free(pools);
     free(items);
 }

@@ -268,28 +268,9 @@ static void test_thpool_working(void)
     thpool_destroy(t);
 }
 
-static void test_thpool_pause(void)
-{
-    threadpool t = thpool_init(2);
-
-    atomic_store(&jobs_run, 0);
-    thpool_pause(t);
-    thpool_pause(t);
-    for (int i = 0; i < 100; i++)
-        thpool_add_work(t, add_one, &jobs_run);
-    for (int i = 0; i < 50; i++)
-        nap();
-    ok(atomic_load(&jobs_run) == 0 && thpool_num_threads_working(t) == 0,
-       "thpool: work can be added while paused, and does not run");
-    thpool_resume(t);
-    thpool_wait(t);
-    ok(atomic_load(&jobs_run) == 100, "thpool: it runs after resume");
-    thpool_destroy(t);
-}
-
 static void test_thpool_destroy(void)
 {
-    threadpool t = thpool_init(1), paused = thpool_init(2);
+    threadpool t = thpool_init(1);
     atomic_int started = 0;
 
     atomic_store(&gate_open, 0);
@@ -303,12 +284,6 @@ static void test_thpool_destroy(void)
     atomic_store(&gate_open, 1);
     thpool_destroy(t);
     ok(atomic_load(&jobs_run) == 0, "thpool: destroy drops what waits");
-
-    thpool_pause(paused);
-    for (int i = 0; i < 100; i++)
-        thpool_add_work(paused, add_one, &jobs_run);
-    thpool_destroy(paused);
-    ok(atomic_load(&jobs_run) <= 2, "thpool: destroy while paused ends");
     thpool_destroy(NULL);
     t = thpool_init(-1);
     ok(thpool_add_work(t, add_one, &jobs_run) == -1, "thpool: no such pool");
@@ -337,7 +312,6 @@ int main(void)
     test_thpool_runs(1);
     test_thpool_runs(4);
     test_thpool_working();
-    test_thpool_pause();
     test_thpool_destroy();
     printf("1..%d\n", count);
     return 0;
