@@ -331,8 +331,8 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      of your own fork and join are not inlined
   CFUT_MALLOC(n)        impl         malloc and free; define both or none
   CFUT_FREE(p)          impl
-  CFUT_ASSERT(x)        impl         for caller's mistakes; default: nothing. None
-                                     is checked by it yet
+  CFUT_ASSERT(x)        impl         an expression, as assert is: x is false for an
+                                     argument that gets CFUT_INVALID. Default: nothing
   CFUT_NO_FUTEX         impl         sleep on mutexes and conditions instead of
                                      futexes (always so off Linux and Windows); and
                                      pipes and a file in process pools
@@ -1408,6 +1408,9 @@ static inline cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *
 #ifndef CFUT_ASSERT
 #define CFUT_ASSERT(x) ((void)0)
 #endif
+
+/* What a caller must see to; if it is not so, he gets a status, and is told before. */
+#define CFUTI_VALID(x) (CFUTI_LIKELY(x) || (CFUT_ASSERT(x), false))
 
 #ifndef CFUTI_TUNED                 /* a test may define them all itself */
 enum {
@@ -9859,7 +9862,7 @@ static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
     cfuti_thread *t = cfuti_self();
     uint32_t s;
 
-    if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
+    if (!CFUTI_VALID(f)) return CFUT_INVALID;
     s = cfuti_load_acquire(&f->state);      /* acquire: status, text and out */
     if (cfuti_is_final(s)) {
         cfuti_prefetch_array(f);
@@ -10058,8 +10061,8 @@ static bool cfuti_has_null(cfut_future *const *fs, size_t n)
 
 CFUTDEF ptrdiff_t cfut_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout)
 {
-    if (when < CFUT_ALL_COMPLETED || when > CFUT_FIRST_ERROR) return CFUT_INVALID;
-    if (n > PTRDIFF_MAX || cfuti_has_null(fs, n)) return CFUT_INVALID;
+    if (!CFUTI_VALID(when >= CFUT_ALL_COMPLETED && when <= CFUT_FIRST_ERROR)) return CFUT_INVALID;
+    if (!CFUTI_VALID(n <= PTRDIFF_MAX && !cfuti_has_null(fs, n))) return CFUT_INVALID;
     return n ? cfuti_wait(fs, n, when, timeout) : 0;
 }
 
@@ -10228,11 +10231,11 @@ static int cfuti_iter_begin(cfut_iter *it, cfut_future **fs, size_t n)
 
 CFUTDEF int cfut_as_completed(cfut_iter *it, cfut_future **fs, size_t n, cfut_ns timeout)
 {
-    if (!it) return CFUT_INVALID;
+    if (!CFUTI_VALID(it)) return CFUT_INVALID;
     memset(it, 0, sizeof *it);
     cfuti_collector_init(&it->c, CFUTI_ITER, NULL);
     it->deadline = cfuti_deadline(timeout);
-    it->status = cfuti_has_null(fs, n) ? CFUT_INVALID : cfuti_iter_begin(it, fs, n);
+    it->status = CFUTI_VALID(!cfuti_has_null(fs, n)) ? cfuti_iter_begin(it, fs, n) : CFUT_INVALID;
     if (it->status) it->total = 0;
     it->unfinished = it->total;
     return it->status;
@@ -10399,7 +10402,7 @@ CFUTDEF CFUTI_NOINLINE int cfut_join(cfut_future *f)
 {
     cfuti_thread *t = cfuti_self();
 
-    if (CFUTI_UNLIKELY(!f)) return CFUT_INVALID;
+    if (!CFUTI_VALID(f)) return CFUT_INVALID;
     if (CFUTI_LIKELY(t->worker && cfuti_claim_newest(t->worker, f))) {
         cfuti_dress_taken(t->worker, f);
         return cfuti_run_alone(t, f);
@@ -11029,8 +11032,9 @@ static int cfuti_map_start(cfut_executor *ex, const cfut_task *task, cfuti_batch
     cfuti_map_state m;
 
     if (!desc) desc = &defaults;
-    if (!ex || !task || !task->fn) return CFUT_INVALID;
-    if (n && ((!in && task->in_size) || (!out && task->out_size))) return CFUT_INVALID;
+    if (!CFUTI_VALID(ex && task && task->fn)) return CFUT_INVALID;
+    if (!CFUTI_VALID(!n || ((in || !task->in_size) && (out || !task->out_size))))
+        return CFUT_INVALID;
     if (n > SIZE_MAX / 64 || cfuti_size(n, task->in_size, 0) == SIZE_MAX ||
         cfuti_size(n, task->out_size, 0) == SIZE_MAX)
         return CFUT_INVALID;
@@ -11155,7 +11159,7 @@ CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, 
     size_t n;
 
     if (!desc) desc = &defaults;
-    if (!ex || !task || !task->fn || !pull || desc->buffersize < 0)
+    if (!CFUTI_VALID(ex && task && task->fn && pull && desc->buffersize >= 0))
         return cfuti_stream_failed(CFUT_INVALID);
     n = desc->buffersize ? (size_t)desc->buffersize : 2 * cfut_executor_max_workers(ex);
     s = cfuti_stream_alloc(task, n ? n : 1);
@@ -11196,7 +11200,7 @@ CFUTDEF int cfut_stream_next_timeout(cfut_stream *s, void *out, cfut_ns timeout)
     cfuti_cell *cell;
     int status;
 
-    if (!s) return CFUT_INVALID;
+    if (!CFUTI_VALID(s)) return CFUT_INVALID;
     if (s->failed) return s->failed;
     if (!s->in_flight) {
         status = s->input;          /* END, or the pull's failure, once */
@@ -11274,8 +11278,9 @@ CFUTDEF cfut_executor *cfut_thread_pool(const cfut_thread_pool_desc *desc)
 
     if (!desc) desc = &defaults;
     workers = desc->max_workers ? desc->max_workers : cfuti_cpus();
-    if (workers < 0 || workers > CFUTI_MAX_WORKERS) return cfuti_failed(CFUT_INVALID);
-    if (desc->exit != CFUT_EXIT_DRAIN && desc->exit != CFUT_EXIT_ABANDON)
+    if (!CFUTI_VALID(workers >= 0 && workers <= CFUTI_MAX_WORKERS))
+        return cfuti_failed(CFUT_INVALID);
+    if (!CFUTI_VALID(desc->exit == CFUT_EXIT_DRAIN || desc->exit == CFUT_EXIT_ABANDON))
         return cfuti_failed(CFUT_INVALID);
     cfuti_hooks();
     cfuti_trace_by_environment();
@@ -11321,7 +11326,7 @@ CFUTDEF void cfut_close(cfut_executor *ex, int how)
 
 CFUTDEF int cfut_shutdown_timeout(cfut_executor *ex, int how, cfut_ns timeout)
 {
-    if (how & ~(CFUT_CANCEL_PENDING | CFUT_DETACH)) return CFUT_INVALID;
+    if (!CFUTI_VALID(!(how & ~(CFUT_CANCEL_PENDING | CFUT_DETACH)))) return CFUT_INVALID;
     if (!ex || !ex->ops->shutdown) return CFUT_OK;
     return ex->ops->shutdown(ex, how, timeout);
 }
@@ -11339,16 +11344,18 @@ CFUTDEF int cfut_shutdown(cfut_executor *ex, int how)
 static int cfuti_process_desc_check(const cfut_process_pool_desc *d, bool *exec)
 {
     *exec = d->start == CFUT_START_EXEC || (d->start == CFUT_START_AUTO && cfuti_program);
-    if (d->start < CFUT_START_AUTO || d->start > CFUT_START_FORK) return CFUT_INVALID;
-    if (d->exit != CFUT_EXIT_DRAIN && d->exit != CFUT_EXIT_ABANDON) return CFUT_INVALID;
-    if (d->on_worker_death != CFUT_FAIL_TASK && d->on_worker_death != CFUT_BREAK_POOL)
+    if (!CFUTI_VALID(d->start >= CFUT_START_AUTO && d->start <= CFUT_START_FORK) ||
+        !CFUTI_VALID(d->exit == CFUT_EXIT_DRAIN || d->exit == CFUT_EXIT_ABANDON) ||
+        !CFUTI_VALID(d->on_worker_death == CFUT_FAIL_TASK ||
+                     d->on_worker_death == CFUT_BREAK_POOL) ||
+        !CFUTI_VALID(d->queue_depth >= 0 && d->queue_depth <= CFUTI_DEPTH_MAX) ||
+        !CFUTI_VALID(d->max_tasks_per_child >= 0) ||
+        !CFUTI_VALID(d->max_retries >= 0 && d->max_retries <= 255) ||
+        !CFUTI_VALID(d->time_limit >= 0 && d->kill_grace >= 0) ||
+        !CFUTI_VALID(!d->init_size || d->init_arg) ||
+        !CFUTI_VALID(!*exec || !d->init_arg || d->init_size))
         return CFUT_INVALID;
-    if (d->queue_depth < 0 || d->queue_depth > CFUTI_DEPTH_MAX) return CFUT_INVALID;
-    if (d->max_tasks_per_child < 0 || d->max_retries < 0 || d->max_retries > 255)
-        return CFUT_INVALID;
-    if (d->time_limit < 0 || d->kill_grace < 0) return CFUT_INVALID;
-    if (d->init_size && !d->init_arg) return CFUT_INVALID;
-    return *exec && d->init_arg && !d->init_size ? (int)CFUT_INVALID : (int)CFUT_OK;
+    return CFUT_OK;
 }
 
 CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
@@ -11361,7 +11368,7 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc)
     if (!desc) desc = &defaults;
     workers = desc->max_workers ? desc->max_workers : cfuti_cpus();
     if (workers > CFUTI_PROCS_MAX && !desc->max_workers) workers = CFUTI_PROCS_MAX;
-    if (workers < 0 || workers > CFUTI_PROCS_MAX) return cfuti_failed(CFUT_INVALID);
+    if (!CFUTI_VALID(workers >= 0 && workers <= CFUTI_PROCS_MAX)) return cfuti_failed(CFUT_INVALID);
     status = cfuti_process_desc_check(desc, &exec);
     if (status) return cfuti_failed(status);
     if (exec && !cfuti_program) return cfuti_failed(CFUTI_THREADS_RUN);
@@ -11386,7 +11393,7 @@ CFUTDEF void cfut_process_main(int *argc, char ***argv)
 
 static int cfuti_end_workers(cfut_executor *ex, int sig)
 {
-    if (!ex) return CFUT_INVALID;
+    if (!CFUTI_VALID(ex)) return CFUT_INVALID;
     if (ex->ops != &cfuti_procs_ops) return CFUT_UNSUPPORTED;
     if (cfuti_procs_forked(cfuti_procs_of(ex))) return CFUT_FORKED;
     cfuti_procs_close_as(cfuti_procs_of(ex), CFUT_CANCEL_PENDING, sig);
@@ -11446,7 +11453,7 @@ CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_t
     f->next = NULL;
     /* relaxed: whoever runs f gets it by its slot, others from the submitter */
     cfuti_store_relaxed(&f->state, cfuti_generation | CFUT_STATE_PENDING);
-    if (CFUTI_UNLIKELY(!ex || !task || !task->fn)) status = CFUT_INVALID;
+    if (!CFUTI_VALID(ex && task && task->fn)) status = CFUT_INVALID;
     else if (CFUTI_LIKELY(ex->ops == &cfuti_pool_ops)) status = cfuti_pool_submit(ex, f);
     else status = ex->ops->submit(ex, f);
     if (CFUTI_UNLIKELY(status)) cfuti_refuse(f, status, cfuti_refusal(ex));
@@ -11668,7 +11675,7 @@ CFUTDEF int cfut_on_done(cfut_future *f, cfut_done_fn fn, void *user)
 {
     cfuti_callback *node = NULL;
 
-    if (!f || !fn) return CFUT_INVALID;
+    if (!CFUTI_VALID(f && fn)) return CFUT_INVALID;
     for (;;) {
         uint32_t s = cfuti_view(f);
         bool added;
@@ -11737,7 +11744,7 @@ CFUTDEF int cfut_finish(cfut_future *f, int status)
 {
     uint32_t s, final = CFUT_STATE_FINISHED;
 
-    if (!f) return CFUT_INVALID;
+    if (!CFUTI_VALID(f)) return CFUT_INVALID;
     if (cfuti_is_foreign(f, cfuti_view(f))) return CFUT_FORKED;
     if (status == CFUT_TIMEOUT) status = ETIMEDOUT;
     s = cfuti_future_lock(f);

@@ -29,9 +29,6 @@ static bool fault_thread_start(void *t, size_t stack, void *arg);
 #endif
 
 #define CFUT_IMPLEMENTATION
-#ifndef CFUT_ASSERT
-#define CFUT_ASSERT(x) assert(x)
-#endif
 #include "cfut.h"
 
 #include <check.h>
