@@ -217,7 +217,7 @@ extern void *x_local;               /* the running fiber's 512 bytes, zero at it
 #define CFUT_NO_PROCESS 1             /* no other process takes part */
 #define CFUT_MALLOC(n)                x_alloc(n)
 #define CFUT_FREE(p)                  x_free(p)
-#define CFUT_ASSERT(x)                x_check(x)
+
 #define CFUT_SPIN_NS                  x_tune.spin_ns
 
 /* What >>config would set. */

@@ -105,11 +105,15 @@ WEAKER = {
 }
 
 
+# Sections that the explorer does not compile.
+ABSENT = {'os-process', 'trace', 'process', 'process-pool'}
+
+
 def order_mutants(header):
     """(line, function, old name, new name, occurrence) for each call in the
     implementation."""
     found = []
-    function = '?'
+    function = section = '?'
     lines = header.splitlines()
     begin = next(i for i, l in enumerate(lines) if '>>memory   allocation' in l)
     comment = False
@@ -119,6 +123,11 @@ def order_mutants(header):
             comment = '*/' not in line[line.rindex('/*'):]
         elif '*/' in line:
             comment = False
+        title = re.match(r'    >>([a-z-]+) ', line)
+        if title:
+            section = title.group(1)
+        if section in ABSENT:
+            continue
         head = re.match(r'[A-Za-z].*?\b(cfuti?_\w+)\(', line)
         if head and not line.rstrip().endswith(';'):
             function = head.group(1)
@@ -142,19 +151,37 @@ def with_order(header, m):
     return '\n'.join(lines)
 
 
-def orders(mutants, names):
+def listed_orders():
     listed = set()
     with open(os.path.join(HERE, 'orders.txt'), encoding='utf8') as f:
         for line in f:
             if line.strip() and not line.startswith((' ', '#')):
                 listed.add(line.strip())
-    found = order_mutants(mutants.header)
+    return listed
+
+
+def keyed_orders(header):
     seen = {}
     keyed = []
-    for m in found:         # the same call twice in one function: numbered
+    for m in order_mutants(header):     # the same call twice in one function: numbered
         name = order_name(m)
         seen[name] = seen.get(name, 0) + 1
         keyed.append((name if seen[name] == 1 else '%s (%d)' % (name, seen[name]), m))
+    return keyed
+
+
+def current(mutants, names):
+    """Whether the header still has what the bugs and the list are about: at once."""
+    import planted as data
+    there = {k[0] for k in keyed_orders(mutants.header)}
+    items = [(b[0], mutants.header.count(b[2]) == 1) for b in data.BUGS]
+    items += [(name, name in there) for name in sorted(listed_orders())]
+    return items, lambda i: ('there' if i[1] else 'not in the header, or twice', i[1]), lambda i: i[0]
+
+
+def orders(mutants, names):
+    listed = listed_orders()
+    keyed = keyed_orders(mutants.header)
     stale = set(listed) - {k[0] for k in keyed}
     if stale:
         sys.exit('orders.txt lists what is not there: ' + ', '.join(sorted(stale)))
@@ -177,7 +204,7 @@ def orders(mutants, names):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('kind', choices=['planted', 'orders'])
+    parser.add_argument('kind', choices=['planted', 'orders', 'current'])
     parser.add_argument('names', nargs='*')
     parser.add_argument('--cc', default='cc')
     parser.add_argument('--core', required=True)
@@ -190,7 +217,7 @@ def main():
     options = parser.parse_intermixed_args()
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
-        kind = planted if options.kind == 'planted' else orders
+        kind = {'planted': planted, 'orders': orders, 'current': current}[options.kind]
         chosen, run, name = kind(Mutants(options, folder), options.names)
         print('1..%d' % len(chosen))
 

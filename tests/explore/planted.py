@@ -82,8 +82,8 @@ BUGS = [
      '    if ((s & CFUTI_COMPLETING)',
      'by_hand_finished_twice'),
     ('callback_lost', 'callbacks that are added while others run are forgotten',
-     '    while (cfuti_take_callback(f, &s, &cb, &node)) {',
-     '    if (cfuti_take_callback(f, &s, &cb, &node)) {',
+     '    while (cfuti_take_callback(n->future, &n->flags, &cb, &node)) {',
+     '    if (cfuti_take_callback(n->future, &n->flags, &cb, &node)) {',
      'callback result_during_callbacks'),
     ('second_cancel_returns_early', 'a second cancel does not wait for the publication',
      '    if (!cfuti_notice_of(f)) cfuti_result(f, CFUT_FOREVER, true);   '
@@ -148,43 +148,45 @@ BUGS = [
 
     # ---- the deque ----
     ('R_without_barrier', 'who raises lim passes no barrier before he looks at bot (R1, R2)',
-     '    cfuti_heavy();\n    bot = cfuti_load_seq_cst(&w->bot);              /* R2',
-     '    bot = cfuti_load_seq_cst(&w->bot);              /* R2',
+     '    cfuti_heavy();\n    bot = cfuti_load_seq_cst(&w->deque.bot);        /* R2',
+     '    bot = cfuti_load_seq_cst(&w->deque.bot);        /* R2',
      'deque_pop_against deque_claim'),
     ('R_does_not_look_back', 'who raises lim does not look at bot again (R2)',
-     '    if (!cfuti_below(bot, end)) return true;\n    cfuti_store_relaxed(&w->lim, cfuti_below',
-     '    if (bot || !bot) return true;\n    cfuti_store_relaxed(&w->lim, cfuti_below',
+     '    if (!cfuti_below(bot, end)) return true;\n'
+     '    cfuti_store_relaxed(&w->deque.lim, cfuti_below',
+     '    if (bot || !bot) return true;\n    cfuti_store_relaxed(&w->deque.lim, cfuti_below',
      'deque_pop_against'),
     ('O2_before_O1', 'the owner reads lim before it lowers bot',
-     '        cfuti_store_light(&w->bot, b);                          /* O1 */\n'
-     '        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))  /* O2 */',
-     '        size_t lim = cfuti_load_light(&w->lim);\n\n'
-     '        cfuti_store_light(&w->bot, b);\n'
+     '        cfuti_store_light(&w->deque.bot, --b);                                  /* O1 */\n'
+     '        if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->deque.lim))))    /* O2 */',
+     '        size_t lim = cfuti_load_light(&w->deque.lim);\n\n'
+     '        cfuti_store_light(&w->deque.bot, --b);\n'
      '        if (CFUTI_UNLIKELY(cfuti_below(b, lim)))',
      'deque_pop_against'),
     ('claim_without_O2', 'a join takes the newest without looking at lim (O2)',
-     '    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->lim))))      /* O2 */\n'
+     '    if (CFUTI_UNLIKELY(cfuti_below(b, cfuti_load_light(&w->deque.lim))))    /* O2 */\n'
      '        return cfuti_pop_shared(w, f) != NULL;\n', '',
      'deque_claim'),
     ('kill_without_raising', 'a canceller kills in the private part without raising lim',
      '(mine || cfuti_raise(w, i + 1)))', 'mine + 1)',
      'deque_pop_against_kill'),
     ('kill_without_lock', 'a canceller kills without the deque\'s lock',
-     '    cfuti_lock(&w->lock);\n    i = w->top + (((size_t)(slot - w->ring) - w->top) & w->mask);',
-     '    i = w->top + (((size_t)(slot - w->ring) - w->top) & w->mask);',
+     '    cfuti_lock(&w->lock);\n    i = cfuti_index_of(w, slot);',
+     '    i = cfuti_index_of(w, slot);',
      'deque_kill deque_two_kills deque_pop_against_kill'),
     ('steal_without_lim', 'a thief takes from the private part without raising lim',
      '            !(force && cfuti_share_oldest(w, t)))\n            break;',
-     '            !(force && cfuti_below(w->top, cfuti_load_relaxed(&w->bot)) && t))\n'
+     '            !(force && cfuti_below(w->top, cfuti_load_relaxed(&w->deque.bot)) && t))\n'
      '            break;',
      'deque_pop_against_steal'),
     ('push_over_full', 'a push does not look whether its slot is empty',
-     '    if (CFUTI_UNLIKELY(cfuti_load_acquire(slot) != CFUTI_EMPTY)) return false;\n', '',
+     '    if (CFUTI_UNLIKELY(b == w->deque.room) && !cfuti_has_room(w)) return false;\n    cfuti',
+     '    cfuti',
      'deque_full_ring'),
     ('push_before_slot', 'a push moves bot before the slot is filled',
      '    cfuti_store_relaxed(slot, (uintptr_t)f);\n'
-     '    cfuti_store_light(&w->bot, b + 1);              /* P1, then P2: see >>sleep */',
-     '    cfuti_store_light(&w->bot, b + 1);\n    cfuti_store_relaxed(slot, (uintptr_t)f);',
+     '    cfuti_store_light(&w->deque.bot, b + 1);        /* P1, then P2: see >>sleep */',
+     '    cfuti_store_light(&w->deque.bot, b + 1);\n    cfuti_store_relaxed(slot, (uintptr_t)f);',
      'deque_push_against_steal'),
 
     # ---- the inbox ----
@@ -279,9 +281,9 @@ BUGS = [
      '    cfuti_store_release(&w->record, (cfuti_thread *)NULL);\n}',
      'detached_from_inside detached'),
     ('end_not_told', 'who waits for the end of a pool is not woken',
-     '    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_pool_wait */\n'
-     '    cfuti_wake_word(&p->ended);',
-     '    cfuti_store_release(&p->ended, 1u);', 'drain_runs_all'),
+     '    cfuti_store_release(&p->ended, 1u);         /* release: all; to cfuti_ended_wait */\n'
+     '    cfuti_wake_word(&p->ended);\n}',
+     '    cfuti_store_release(&p->ended, 1u);\n}', 'drain_runs_all'),
     ('dead_passed_without_lock', 'a cancel in the inbox releases nothing to the worker that ends '
      'the pool',
      'return cfuti_cas_acq_rel((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);',
@@ -300,8 +302,8 @@ BUGS = [
      '        c->want = 0;                /* its owner',
      'graph_wait_has_just_ended'),
     ('graph_without_lock', 'who is about to sleep looks for a circle without the lock',
-     '    cfuti_lock(&cfuti_graph_lock);\n    stuck = cfuti_graph_stuck(t, f, &victim, &busy);',
-     '    stuck = cfuti_graph_stuck(t, f, &victim, &busy);',
+     '    cfuti_lock(&cfuti_graph_lock);\n    t->place = cfuti_place_here();\n    stuck = cfuti_graph_stuck(t, f, &victim, &busy);',
+     '    t->place = cfuti_place_here();\n    stuck = cfuti_graph_stuck(t, f, &victim, &busy);',
      'graph_circle'),
     ('doomed_not_woken', 'the wait that is chosen to break a circle is not woken',
      '    cfuti_store_release(&t->sleeping_in->word, 0u);     /* release: doomed */\n'
