@@ -290,6 +290,72 @@ START_TEST(submit_result_cancel_and_shutdown_never_allocate)
 }
 END_TEST
 
+/* Each thing in turn that can be refused, once or from then on, in all that a pool does:
+   documented answers, and nothing is left behind. */
+static bool is_ok_or_fault(int status)
+{
+    return status == CFUT_OK || status == CFUT_NO_MEMORY || status == CFUT_NO_THREADS;
+}
+
+static void run_process_scene(void)
+{
+    enum { N = 6, ITEMS = 20 };
+    cfut_executor *ex = try_procs(2);
+    square_future f[N];
+    die_future bad;
+    cfut_future large;
+    int in[ITEMS], out[ITEMS], statuses[ITEMS], status;
+    char x = 3, *block = malloc(LARGE);
+
+    ck_assert_ptr_nonnull(block);
+    for (int i = 0; i < N; i++) square_submit(ex, &f[i], i);
+    die_submit(ex, &bad, BY_SIGKILL);
+    cfut_submit(ex, &large, &large_task, &x, block);
+    cfut_cancel(&f[N - 1].base);
+    for (int i = 0; i < N; i++) {
+        status = square_result(&f[i]);
+        ck_assert_msg(is_ok_or_fault(status) || (i == N - 1 && status == CFUT_CANCELLED),
+                      "status %d", status);
+        if (status == CFUT_OK) ck_assert_int_eq(f[i].out, i * i);
+    }
+    status = die_result(&bad);
+    ck_assert_msg(status == CFUT_WORKER_DIED || (status && is_ok_or_fault(status)), "%d", status);
+    status = cfut_result(&large);
+    ck_assert_msg(is_ok_or_fault(status), "status %d", status);
+    if (status == CFUT_OK) ck_assert_int_eq(block[LARGE - 1], 3);
+    for (int i = 0; i < ITEMS; i++) in[i] = i;
+    status = square_map_with(ex, in, out, ITEMS, &(cfut_map_desc){ .status = statuses });
+    ck_assert_msg(is_ok_or_fault(status), "status %d", status);
+    for (int i = 0; i < ITEMS; i++) {
+        ck_assert(is_ok_or_fault(statuses[i]));
+        if (statuses[i] == CFUT_OK) ck_assert_int_eq(out[i], i * i);
+    }
+    ck_assert_int_eq(cfut_shutdown(ex, CFUT_DRAIN), CFUT_OK);
+    free(block);
+}
+
+START_TEST(all_that_a_pool_does_with_each_thing_refused)
+{
+    struct fault *kinds[] = { &fault_memory, &fault_threads, &fault_system };
+    struct fault *fault = kinds[_i / 2];
+    long k = 1, seen;
+
+    run_process_scene();                /* what is made once is made */
+    do {
+        int before = open_descriptors();
+
+        fault_at(fault, k, _i & 1);
+        run_process_scene();
+        seen = fault_seen(fault);
+        fault_at(fault, 0, false);
+        assert_no_child();
+        ck_assert_int_eq(open_descriptors(), before);
+        ck_assert_int_eq((int)fault_live(&fault_memory), (int)cfuti_procs_graves);
+    } while (seen >= k++);
+    ck_assert_int_gt((int)k, 2);        /* there was something to refuse */
+}
+END_TEST
+
 static void leave_thread(cfut_future *f, void *unused)
 {
     (void)f;
@@ -326,6 +392,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, shutdown_when_no_worker_can_be_forked_ends);
     tcase_add_loop_test(tc, large_task_without_memory_fails_alone, 0, 2);
     tcase_add_test(tc, submit_result_cancel_and_shutdown_never_allocate);
+    tcase_add_loop_test(tc, all_that_a_pool_does_with_each_thing_refused, 0, 6);
     tcase_add_test(tc, callback_that_ends_the_last_thread_to_be_had_hangs_nothing);
 }
 
