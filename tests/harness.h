@@ -7,6 +7,7 @@
    Environment:
      CFUT_TEST_WORKERS  workers of test_pool (default 2)
      CFUT_TEST_SCALE    factor on all times (default 1; slow builds use more)
+     CFUT_TEST_SIGNALS  if set: a signal a millisecond, for whichever thread takes it
      CFUT_TEST_ONLY     run only tests whose name contains this text */
 #ifndef CFUT_TEST_HARNESS_H
 #define CFUT_TEST_HARNESS_H
@@ -438,10 +439,31 @@ enum { HARNESS_WATCHES = 0 };
 enum { HARNESS_WATCHES = 1 };
 #endif
 
+/* ---- signals ---- */
+
+static void harness_signalled(int sig) { (void)sig; }
+
+/* Calls of the system are interrupted, as with a handler of most programs. */
+static void harness_send_signals(void)
+{
+    struct sigaction action = { .sa_handler = harness_signalled };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+    struct itimerspec each = { { 0, 1000000 }, { 0, 1000000 } };
+    timer_t timer;
+
+    if (!getenv("CFUT_TEST_SIGNALS"))
+        return;
+    if (sigaction(SIGUSR2, &action, NULL) != 0 ||
+        timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 ||
+        timer_settime(timer, 0, &each, NULL) != 0)
+        ck_abort_msg("no signals can be sent");
+}
+
 static void harness_before_test(void)
 {
     sigset_t all, old;
 
+    harness_send_signals();
     if (!HARNESS_WATCHES)
         return;
     harness_show_prepare();
