@@ -73,25 +73,27 @@ CONCEPTS
   submit(pow, 323, 1235) becomes a struct of two ints as In.
 
   A future is one run of a task: a plain struct in memory of yours, on the
-  stack, in an array, inside a struct. Submitting allocates nothing and there
-  is nothing to release.
+  stack, in an array, inside a struct. Submitting allocates nothing, and there
+  is nothing to release (but for what fn_spawn has made).
 
   An executor runs tasks: a thread pool, a pool of processes, the caller itself
   (inline), or one of your own. It is a handle: made from a desc struct, ended
   by cfut_shutdown.
 
-  CFUT_TASK(fn, In, Out); behind a task's definition makes typed calls:
+  CFUT_TASK(fn, In, Out); after a task's definition or declaration makes typed calls:
   fn_submit, fn_result, fn_map, fn_spawn, fn_fork and so on, and the struct
   fn_future with the members base, in and out. CFUT_ACTION(fn, In); does the
   same for a task without result, int fn(const In *in). For a pointer type such
-  as char * the parameter is char *const *in.
+  as const char * the parameter is const char *const *in.
   What takes a cfut_future * takes &f.base of any typed future, or what
   fn_submit returned; fn_of leads back from there to the fn_future.
 
 MANY AT ONCE
 
-  Results as they complete. The futures stand on the stack: so if time runs out,
-  what is left of them is reclaimed.
+  Results as they complete. The futures are on the stack, so whatever is left of
+  them when the loop ends, by a break or as time has run out, is reclaimed before the
+  function returns. That waits for tasks that run: they can ask
+  cfut_stop_requested().
 
       square_future f[10];
       cfut_future *fs[10], *done;
@@ -106,8 +108,8 @@ MANY AT ONCE
           else
               fprintf(stderr, "%s\n", cfut_error(done));
       }
-      if (it.status != CFUT_OK)
-          cfut_reclaim(fs, 10);
+      cfut_iter_end(&it);
+      cfut_reclaim(fs, 10);
 
   An array through a task, with a limit for the whole of it, and a status of
   each item:
@@ -121,16 +123,17 @@ MANY AT ONCE
 LIFETIMES: WHO OWNS WHAT
 
   From submit until the future is done, the future, its in and its out belong
-  to the library: do not move, copy, free or write them (out may be read by
-  nobody, in may be read by all).
+  to the library: do not move, copy, free or write them. Nobody may read out, not
+  even by a look at f.out before fn_result has returned; all may read in.
   Done means nobody touches it. The moment cfut_result, cfut_done, cfut_wait,
   an iterator or a true cfut_cancel says so, the memory is yours: reuse it for
   another submit, return from the function that holds it, free it. No thread
   of the library reads or writes it afterwards.
-  Three calls keep a future longer: its own callbacks (they run before it is
-  done), an iterator (until it yielded the future or has been ended), and a
-  call by another thread that was made with it and has not returned. A call
-  that sleeps does not touch the future again when it wakes.
+  Three things hold a future longer. A callback of its own: within it the future
+  counts as done, but must not be freed or used again. An iterator, until it has
+  yielded the future or cfut_iter_end was called: so end it first. A call with the
+  future in another thread, until it returns, unless it sleeps for it: that does not
+  touch the future again when it wakes.
   A function that must leave while its futures are pending calls cfut_reclaim.
   in is copied into the future by fn_submit; cfut_submit works on your
   pointers. What In points to stays yours, also when the submit is refused.
@@ -157,7 +160,7 @@ ERRORS
   So there is one place to look, the result.
   In a task, return cfut_fail(errno, "cannot open %s", path); keeps a text of
   up to 55 bytes in the future; cfut_error(f) returns it. (An item of a map has
-  no future: it keeps its code only. A stream keeps both.)
+  no future of its own: it keeps its code only. A stream keeps both.)
   The library never aborts, exits, prints or raises a signal.
 
 WAITING AND DEADLOCK
@@ -166,11 +169,12 @@ WAITING AND DEADLOCK
   is still queued in its own pool, the waiting worker runs that task there and
   then; if it runs elsewhere the worker sleeps. It never runs unrelated tasks
   meanwhile. So nested waits finish with one worker.
-  Timed waits only sleep; they run nothing.
-  Tasks that wait for each other in a circle get CFUT_DEADLOCK from the wait
-  that would have closed the circle, with the tasks named in the text of the
-  waiting task if that returns CFUT_DEADLOCK. What is followed: waits without
-  timeout for all of a set, or for its last member. Not followed: timed waits,
+  Timed waits only sleep; they run nothing. So in a pool of one worker a timed wait
+  for what is queued there runs out of time.
+  If tasks wait for each other in a circle, the wait that would close it returns
+  CFUT_DEADLOCK, and its future is not done. If the waiting task returns that
+  status, its text names the circle. What is followed: waits without timeout for
+  all of a set, or for the one that is left of it. Not followed: timed waits,
   futures completed by hand, locks and pipes of your own.
 
 CANCELLATION
@@ -184,9 +188,9 @@ THREAD POOLS
 
   Threads start on demand, up to max_workers, idle ones are reused first.
   Tasks submitted from outside start in the order of submission. A task that
-  submits puts its tasks on its worker's own stack, newest first; idle workers
-  take the oldest of them. An outside task is not starved by workers that
-  submit to themselves: every 61st pick looks outside first.
+  submits puts its tasks into its worker's own queue, which that empties newest
+  first; idle workers take the oldest of them. An outside task is not starved by
+  workers that submit to themselves: every 61st pick looks outside first.
   The default size is the number of CPUs that the process may use. Tasks that
   mostly block (network, disk) want more: set max_workers to how many of them
   should be under way at once.
@@ -196,11 +200,11 @@ THREAD POOLS
   After fork() the child's copies of all pools are inert: they answer
   CFUT_FORKED and nothing in them hangs.
   pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
-  worker; in a map's item, the rest of the items that were its thread's share.
-  In a callback, on any thread, it costs nothing else: the callbacks behind it are
-  called, what the thread was completing, or cancelling by a close, is (but a thread
-  ends once: one of those that ends it again is undefined).
-  The task must have waited for what it submitted with memory of its own stack.
+  worker; in a map's item it also ends the items that are left of its thread's share.
+  Before that the task must have waited for all that it submitted with memory of its
+  own stack. In a callback, on any thread, it costs nothing else: the other callbacks
+  are called, and the completion or the close that was under way comes to its end. A
+  second pthread_exit, in one of those, is undefined.
   longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
   as C++ with exceptions; otherwise it ends the program, as in any C callback.
@@ -209,9 +213,11 @@ THREAD POOLS
 PROCESS POOLS
 
   cfut_process_pool takes the place of cfut_thread_pool, and the same tasks run
-  in other processes. A task that crashes, loops or eats all memory costs one
-  future: CFUT_WORKER_DIED, with the signal or exit code, pid, peak memory and
-  CPU time in the text. The pool, its other tasks and the program go on.
+  in other processes. A task that crashes costs one future: CFUT_WORKER_DIED, with
+  the signal or exit code, pid, peak memory and CPU time in the text. The pool, its
+  other tasks and the program go on. One that may loop or hang wants a time_limit
+  (then it is CFUT_TIME_LIMIT; without, the program's exit waits for it), one that may
+  eat all memory a limit_memory.
 
       int main(int argc, char **argv)
       {
@@ -224,33 +230,38 @@ PROCESS POOLS
   made). in is read-only there. What a task changes, globals, files' positions,
   the heap, stays in its worker, where a later task finds it. Descriptors above
   2 are not inherited; standard input is empty; standard output and error are
-  the program's, and flushed after each task. In a worker all executors of the
-  host are gone (cfut_current says NULL); it may make its own.
+  the program's, and flushed after each task (so flush what comes before it in the
+  host, too). In a worker all executors of the host are gone (cfut_current says
+  NULL); it may make its own.
 
   Two ways to start. With cfut_process_main in main, the pool's helper is the
   program executed again: nothing is inherited, the initializer builds the
   state; it works at any time, also with threads and gigabytes. Without it the
   helper is a fork, and workers see globals as they were when the pool was made.
-  That is only possible while no other thread runs: a forked copy of a program
-  with threads has the locks that those hold, in malloc, stdio, the C library,
-  for ever (only fork and exec in one step is safe). Then creation answers
-  CFUT_NO_THREADS. Off Linux, where threads cannot be counted, a fork wants
-  CFUT_START_FORK.
-  A task is named by its file and its place there. On Linux that may be a shared
-  library, also one that was loaded after the pool was made; elsewhere it must be
-  the file that has the implementation (else CFUT_INVALID).
+  That is only possible while no other thread runs, as locks that others hold at that
+  moment, in malloc, stdio, the C library, would stay locked in the fork for ever:
+  otherwise creation answers CFUT_NO_THREADS. Off Linux, where threads cannot be
+  counted, a fork wants CFUT_START_FORK.
+  A worker finds a task's function by its file and its place there. On Linux that may
+  be a shared library, also one that was loaded after the pool was made; elsewhere it
+  must be the file that has the implementation (else CFUT_INVALID).
 
-  What survives what. A worker's death: the task that ran in it fails (or runs
-  again: max_retries), those that waited behind it go to another, its place is
-  filled again. In a map it costs one item. A worker that hangs: time_limit, or
-  cfut_submit_within, kills it; with kill_on_cancel so does cfut_cancel.
-  Initializers that fail, or workers that keep dying without a task to blame: the
-  pool is broken, CFUT_BROKEN. The program's death, by SIGKILL too: the helper
-  sees it, the workers are killed. The helper's death: CFUT_BROKEN.
-  No process can be started any more: the pool goes on with the workers that it
-  has; without any, what is queued fails with CFUT_NO_THREADS, and the next task
-  tries again. No time limit covers initializer and finalizer: where those might
-  hang, cfut_shutdown_timeout, then cfut_kill_workers.
+  What survives what:
+    a worker dies             its task fails, or runs again (max_retries); those that
+                              waited behind it go to another worker; it is replaced
+    in a map                  one item fails so
+    a task hangs              time_limit or cfut_submit_within kills its worker, with
+                              kill_on_cancel cfut_cancel does, too
+    a hook hangs              no limit covers initializer and finalizer: where that may
+                              be, cfut_shutdown_timeout, then cfut_kill_workers
+    the initializer fails, or
+    workers keep dying idle   CFUT_BROKEN for all
+    no process can start      the pool goes on with the workers that it has; without
+                              any, what is queued fails with CFUT_NO_THREADS, and the
+                              next submit tries again
+    the program dies          the helper sees it, and the workers are killed; also by
+                              SIGKILL
+    the helper dies           CFUT_BROKEN for all
   With on_worker_death = CFUT_BREAK_POOL the pool breaks at the first death, as
   Python's does.
   exit in a task counts as death, and runs nothing that the host has registered
@@ -261,9 +272,27 @@ PROCESS POOLS
   touched. Workers begin with default signals, but ignore SIGINT, so that a Ctrl-C
   is the host's to handle. SIGTERM for the whole process group ends them, though.
   Callbacks run in the pool's manager thread. One that waits for a task of the same
-  pool gets CFUT_DEADLOCK; what cannot be left (cfut_map, cfut_reclaim, the end of
-  a stream) is done, while the manager goes on with its work within it.
+  pool gets CFUT_DEADLOCK. cfut_map, cfut_reclaim and cfut_stream_close, which cannot
+  be left, are done all the same: the manager goes on with its work within them, so
+  other callbacks may run meanwhile.
   It isolates faults, it is no sandbox: a worker has the rights of the program.
+
+COMMON MISTAKES
+
+  undefined reference to cfut_thread_pool
+                     no file defines CFUT_IMPLEMENTATION before the include
+  multiple definition of cfut_...
+                     more than one does
+  variable or field 'out' declared void
+                     a task without result wants CFUT_ACTION
+  a wrong number in f.out
+                     it was read before fn_result, or fn_result did not return 0
+  a crash after a function has returned
+                     its futures were pending, or an iterator over them was not ended:
+                     cfut_iter_end, cfut_reclaim
+  garbage in a process pool's worker
+                     the argument has pointers in it: put the bytes into In, as
+                     struct { char path[256]; }
 
 AN EXECUTOR OF ONE'S OWN
 
@@ -285,9 +314,8 @@ AN EXECUTOR OF ONE'S OWN
 
 THREAD SAFETY
 
-  Executors: every function from every thread at any time, but for the end:
-  nobody may start to use a handle that a finished cfut_shutdown freed (it
-  answers CFUT_CLOSED, see LIFETIMES).
+  Executors: every function from every thread at any time. To use one after the end
+  of cfut_shutdown is a mistake, which gets CFUT_CLOSED (see LIFETIMES).
   Futures: any number of threads may wait for one, cancel it and ask about it
   at the same time. One thread submits it. cfut_iter and cfut_stream belong to
   one thread at a time.
@@ -305,12 +333,11 @@ WHAT A CALL COSTS
   cancel                    2                          none             none
   wait, as_completed        2 a future, 2 to be told   1                none, or 1 for
                                                                         a 2nd waiter
-  In brackets: without membarrier, that is, off Linux and Windows. Where it is, on
-  64-bit Linux, fn_fork and fn_join are inlined, and fn_join calls fn directly when
+  In brackets: without membarrier, that is, off Linux and Windows. With it, to wait
+  for what another worker's task has submitted takes one membarrier, to cancel that
+  takes two.
+  On 64-bit Linux fn_fork and fn_join are inlined, and fn_join calls fn directly when
   nobody has taken the task: some 40 instructions in all. (In C++ fn_join is not.)
-  There, to wait
-  for what another worker's task has submitted takes one membarrier, to cancel it
-  two.
   A submit wakes a worker only if one sleeps and none is looking for work.
   A pending future of int to int takes 128 bytes; running it touches 72.
   In a process pool a task of up to 192 bytes in and 128 out costs the host 4
@@ -322,9 +349,9 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
 
   CFUT_IMPLEMENTATION   impl         compile the implementation here
   CFUT_STATIC           every file   all functions static: one private copy per
-                                     implementing file, which is every file
-                                     that includes it. Copies do not disturb
-                                     each other, but each deals with its own
+                                     implementing file. Every file that includes
+                                     cfut.h must implement it then. Copies do
+                                     not disturb each other, but each deals with its own
                                      executors and futures only
   CFUTDEF               every file   prefix of all public declarations
                                      (default extern), for dllexport; with one
@@ -342,7 +369,7 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
                                      seccomp, after their first pool
   CFUT_NO_PROCESS       impl         without process pools (CFUT_UNSUPPORTED)
   CFUT_TRACE            impl         with cfut_trace, the timeline: costs some 100 ns
-                                     a task while it records, else a load
+                                     an event while it records, else one load
   CFUT_TRACE_EVENTS     impl         how many it keeps, 64 bytes each (default 2^20);
                                      the file says how many more there were
   CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
@@ -387,10 +414,11 @@ PYTHON NAMES AND OURS
   ex.terminate_workers(), ex.kill_workers()
                                    cfut_terminate_workers(ex), cfut_kill_workers(ex)
   RuntimeError after shutdown      CFUT_CLOSED
-  Differences on purpose: a cancelled task is done for every kind of waiter at
-  once; callbacks run before waiters are woken; map goes on after an item has
-  failed; as_completed's timeout counts from the call; a wait inside a task
-  cannot deadlock by itself; a worker process that dies fails one task, not all.
+  Differences on purpose: a task that is cancelled is done for every kind of waiter
+  at once; cfut_finish takes no text; callbacks run before waiters are woken; map goes
+  on after an item has failed; as_completed's timeout counts from the call; a wait
+  inside a task cannot deadlock by itself; a worker process that dies fails one task,
+  not all.
 
 HISTORY
 
@@ -434,6 +462,10 @@ HISTORY
 #define CFUTI_INLINE 0
 #endif
 
+#if defined(CFUT_STATIC) && !defined(CFUT_IMPLEMENTATION)
+#error "cfut: with CFUT_STATIC, define CFUT_IMPLEMENTATION in this file, too."
+#endif
+
 #ifndef CFUTDEF
 #ifdef CFUT_STATIC
 #define CFUTDEF CFUTI_UNUSED static
@@ -457,7 +489,7 @@ CFUTDEF int cfut_version(void);
 #define CFUT_STATUS_LIST(X) \
     X(CFUT_OK,                0, "success") \
     X(CFUT_TIMEOUT,       -7001, "the wait's time ran out") \
-    X(CFUT_CANCELLED,     -7002, "cancelled before it started") \
+    X(CFUT_CANCELLED,     -7002, "cancelled") \
     X(CFUT_CLOSED,        -7003, "the executor takes no more tasks") \
     X(CFUT_BROKEN,        -7004, "the executor is broken: an initializer or a worker failed") \
     X(CFUT_WORKER_DIED,   -7005, "the worker running this task died") \
@@ -489,9 +521,9 @@ CFUTDEF const char *cfut_strerror(int status);
    means no limit). CFUT_FOREVER: no limit. Sums beyond the range saturate. */
 typedef int64_t cfut_ns;
 #define CFUT_NS(n)   ((cfut_ns)(n))
-#define CFUT_US(n)   ((cfut_ns)(n) * 1000)
-#define CFUT_MS(n)   ((cfut_ns)(n) * 1000000)
-#define CFUT_SEC(n)  ((cfut_ns)(n) * 1000000000)
+#define CFUT_US(n)   ((cfut_ns)((n) * INT64_C(1000)))           /* n may be 0.5 */
+#define CFUT_MS(n)   ((cfut_ns)((n) * INT64_C(1000000)))
+#define CFUT_SEC(n)  ((cfut_ns)((n) * INT64_C(1000000000)))
 #define CFUT_FOREVER INT64_MAX
 
 /* ---- tasks ---- */
@@ -528,7 +560,7 @@ typedef struct cfut_stream cfut_stream;
 /* Called once when f is done or cancelled, in the thread that completed it, or
    at once in the thread that adds it to a future already done. f counts as
    done: cfut_result(f) returns at once. No lock is held: every call is
-   allowed, but for moving or freeing f (only cfut_..._release may). */
+   allowed, but for moving or freeing f (only cfut_release and fn_release may). */
 typedef void (*cfut_done_fn)(cfut_future *f, void *user);
 
 /* Private: ties one future to one collector (a wait, an iterator). */
@@ -693,9 +725,10 @@ typedef struct cfut_process_pool_desc {
     int (*initializer)(void *arg);  /* in each worker before its first task; non-zero
                                    breaks the pool: CFUT_BROKEN for all its tasks */
     void (*finalizer)(void *arg);   /* in each initialized worker that leaves in order */
-    void *init_arg;             /* for both: init_size bytes that each worker gets a copy */
-    size_t init_size;           /* of; 0: the pointer itself, of use with FORK only, and
-                                   with EXEC CFUT_INVALID unless it is NULL */
+    void *init_arg;             /* for both; see init_size */
+    size_t init_size;           /* so many bytes at init_arg are copied to each worker.
+                                   0: the pointer is passed as it is, which only FORK
+                                   can use (with EXEC CFUT_INVALID, unless NULL) */
     int start;                  /* CFUT_START_AUTO, _EXEC or _FORK */
     int exit;                   /* CFUT_EXIT_DRAIN or CFUT_EXIT_ABANDON */
     int queue_depth;            /* tasks handed to a worker, with the one that runs, at
@@ -708,8 +741,8 @@ typedef struct cfut_process_pool_desc {
                                    for tasks that may run twice */
     cfut_ns time_limit;         /* of each task from its start; then its worker is killed:
                                    CFUT_TIME_LIMIT; 0: none */
-    cfut_ns kill_grace;         /* who is to be killed gets SIGTERM, and SIGKILL only this
-                                   long after it; 0: SIGKILL at once */
+    cfut_ns kill_grace;         /* between SIGTERM and SIGKILL, when a worker is killed;
+                                   0: SIGKILL at once */
     bool kill_on_cancel;        /* cfut_cancel kills a running task, which ends as cancelled
                                    then (cfut_cancel still returns false) */
     bool core_dumps;            /* false: workers leave none */
@@ -736,8 +769,8 @@ CFUTDEF cfut_executor *cfut_process_pool(const cfut_process_pool_desc *desc);
 /* To be called first in main: cfut_process_main(&argc, &argv). In a helper of a
    process pool, which is the same program executed again, it never returns;
    otherwise it notes that this program can be started so, and does nothing
-   else (in a setuid program not even that). One thread, once. Needed only where
-   pools are made while threads run. */
+   else (in a setuid program not even that); argc and argv stay as they are. One
+   thread, once. Always good; a must where pools are made while threads run. */
 CFUTDEF void cfut_process_main(int *argc, char ***argv);
 
 /* Python's terminate_workers and kill_workers: cfut_close with
@@ -761,8 +794,8 @@ CFUTDEF cfut_future *cfut_submit(cfut_executor *ex, cfut_future *f, const cfut_t
                                  const void *in, void *out);
 
 /* The same for a process pool, with a time limit of the task's own: limit ns after
-   it has begun its worker is killed, and f ends with CFUT_TIME_LIMIT. 0 or less: the
-   pool's time_limit. Other executors, which cannot kill, refuse it:
+   it has begun its worker is killed, and f ends with CFUT_TIME_LIMIT. 0 or less: as
+   cfut_submit. Other executors, which cannot kill, refuse a limit:
    CFUT_UNSUPPORTED. */
 CFUTDEF cfut_future *cfut_submit_within(cfut_executor *ex, cfut_future *f, const cfut_task *task,
                                         const void *in, void *out, cfut_ns limit);
@@ -778,9 +811,9 @@ CFUTDEF int cfut_result(cfut_future *f);
    never is a future's own status. */
 CFUTDEF int cfut_result_timeout(cfut_future *f, cfut_ns timeout);
 
-/* Whether f is final (finished or cancelled); started and not yet final;
-   cancelled. false for NULL and for a zeroed future. After a true cfut_done the
-   memory is the caller's. Any thread; never block. */
+/* cfut_done: f is finished or cancelled. cfut_running: it has started and is not done.
+   cfut_cancelled: it is cancelled. false for NULL and for a zeroed future. After a
+   true cfut_done the memory is the caller's. Any thread; never block. */
 CFUTDEF bool cfut_done(const cfut_future *f);
 CFUTDEF bool cfut_running(const cfut_future *f);
 CFUTDEF bool cfut_cancelled(const cfut_future *f);
@@ -861,8 +894,8 @@ enum { CFUT_ALL_COMPLETED = 0, CFUT_FIRST_COMPLETED = 1, CFUT_FIRST_ERROR = 2 };
    (status not 0; cancelled is no failure; without one as ALL_COMPLETED), or
    timeout. Partitions fs in place: fs[0..k) are done, first those done before
    the call, then in the order of completion; fs[k..n) are not. Duplicates stay
-   and count. Returns k, also on timeout; n 0: 0 at once. Below 0, fs being
-   permuted at most: CFUT_INVALID (fs or an entry NULL, unknown when),
+   and count. Returns k, also on timeout; n 0: 0 at once. Below 0 is an error (fs may
+   be permuted then): CFUT_INVALID (fs or an entry NULL, unknown when),
    CFUT_INVALID_STATE (an entry was never submitted), CFUT_NO_MEMORY (a second
    waiter on the same futures only), CFUT_DEADLOCK, CFUT_FORKED. Any thread. */
 CFUTDEF ptrdiff_t cfut_wait(cfut_future **fs, size_t n, int when, cfut_ns timeout);
@@ -896,8 +929,8 @@ typedef struct cfut_iter {
     /* read-only */
     int status;                 /* why cfut_next returned NULL: CFUT_OK, all seen;
                                    CFUT_END, ended early by cfut_iter_end */
-    size_t unfinished;          /* not yielded yet, of */
-    size_t total;               /* distinct futures */
+    size_t unfinished;          /* futures that it has not yielded yet */
+    size_t total;               /* distinct futures that it was begun with */
     /* private */
     cfut_ns deadline;
     uintptr_t mine;             /* what is done and taken from c, oldest first */
@@ -926,7 +959,9 @@ CFUTDEF void cfut_iter_end(cfut_iter *it);
    to stop, waits for all. A future completed by hand is awaited, too, until its
    producer has finished it or seen by cfut_start that it is cancelled. Skipped
    are NULL entries, zeroed ones, in a forked child those of the parent, and
-   futures of tasks that the caller itself is in. Order is kept. Any thread. In a
+   futures of tasks that the caller itself is in. fs NULL: nothing. Order is kept.
+   Blocks until the running ones return; there is no timeout. An iterator over them
+   must be ended before. Any thread. In a
    callback of a process pool's task other callbacks may run meanwhile. */
 CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
@@ -934,11 +969,11 @@ CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* Zero in a field means the default. */
 typedef struct cfut_map_desc {
-    size_t chunksize;       /* items that are never split; 0: chosen */
+    size_t chunksize;       /* items that a worker takes at a time; 0: chosen */
     cfut_ns timeout;        /* of the whole; 0 or less: none */
     int *status;            /* NULL, or n statuses, one per item */
-    bool caller_runs;       /* the calling thread takes part though no worker (not
-                               with a process pool) */
+    bool caller_runs;       /* the calling thread takes part, too, if it is no worker
+                               (not with a process pool) */
 } cfut_map_desc;
 
 /* Runs task on n items: in and out are arrays of task->in_size and out_size
@@ -979,8 +1014,8 @@ typedef struct cfut_stream_desc {
    pulls one. Constant memory, endless input welcome. One allocation, here.
    Never NULL: a stream that could not be made answers each cfut_stream_next with
    the reason (CFUT_NO_MEMORY, CFUT_INVALID), and one whose executor refuses tasks
-   yields that as the status of each item (CFUT_CLOSED and so on): with endless
-   input stop at these, too, not only at CFUT_END. One thread at a time. desc
+   yields that as the status of each item (CFUT_CLOSED and so on): stop at the former
+   as at CFUT_END, and with endless input at these, too. One thread at a time. desc
    NULL: all defaults. */
 CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, cfut_pull_fn pull,
                                       void *user, const cfut_stream_desc *desc);
@@ -994,8 +1029,8 @@ CFUTDEF int cfut_stream_next(cfut_stream *s, void *out);
 CFUTDEF int cfut_stream_next_timeout(cfut_stream *s, void *out, cfut_ns timeout);
 
 /* Of the item yielded last: its index in the input, and its error text, valid
-   until the next call for s. NULL and before the first: 0, and a text all the
-   same. */
+   until the next call for s. After the input's end: how many items there were, and
+   the text of how it ended. NULL and before the first: 0, and a text all the same. */
 CFUTDEF size_t cfut_stream_index(const cfut_stream *s);
 CFUTDEF const char *cfut_stream_error(const cfut_stream *s);
 
@@ -1017,7 +1052,7 @@ CFUTDEF int cfut_fail(int code, const char *fmt, ...) CFUTI_PRINTF(2, 3);
 CFUTDEF bool cfut_stop_requested(void);
 
 /* The executor running this task (NULL in a process pool's worker) and its
-   future; NULL outside a task. In a map's item the future is one of the map's. */
+   future; NULL outside a task. In a map's item the future is one of the map's own. */
 CFUTDEF cfut_executor *cfut_current(void);
 CFUTDEF cfut_future *cfut_current_future(void);
 
@@ -1043,7 +1078,7 @@ CFUTDEF int cfut_trace(const char *path);
 /* Forks a task into f: it runs in another worker or at the join. Only the
    forker joins, last forked first; nobody else waits for f, cancels it or adds
    callbacks. Outside a worker, or if the pool takes nothing more, it runs at
-   the join. */
+   the join. f must not be NULL: nothing is looked at here. */
 CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out);
 
 /* Runs f if nobody did, else waits for it; the task's status, or CFUT_CANCELLED
@@ -2777,6 +2812,16 @@ static bool cfuti_sys_lower(struct rlimit *limit, size_t most)
         limit->rlim_max = (rlim_t)most;
     limit->rlim_cur = limit->rlim_max;
     return true;
+}
+
+/* The soft limit comes first, so that SIGXCPU says what it was. */
+static void cfuti_sys_limit_cpu(size_t seconds)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_CPU, &limit) != 0 || !cfuti_sys_lower(&limit, seconds + 1)) return;
+    if (limit.rlim_cur > (rlim_t)seconds) limit.rlim_cur = (rlim_t)seconds;
+    setrlimit(RLIMIT_CPU, &limit);
 }
 
 /* A macro, as the first argument has a type of its own in glibc, or has not. */
@@ -6864,7 +6909,7 @@ static void cfuti_child_loop(cfuti_child *c)
 
 static void cfuti_child_limits(const cfut_process_pool_desc *d)
 {
-    CFUTI_SYS_LIMIT(RLIMIT_CPU, d->limit_cpu);
+    if (d->limit_cpu) cfuti_sys_limit_cpu(d->limit_cpu);
     CFUTI_SYS_LIMIT(RLIMIT_NOFILE, d->limit_files);
     CFUTI_SYS_LIMIT(RLIMIT_FSIZE, d->limit_file_size);
 #ifdef RLIMIT_AS
@@ -7792,7 +7837,7 @@ static void cfuti_outcomes_add(cfuti_outcomes *o, cfut_future *f, uint32_t final
     one->has_text = text && *text;
     if (!one->has_text) return;
     memset(one->text, 0, sizeof one->text);
-    snprintf(one->text, sizeof one->text, "%s", text);
+    snprintf(one->text, sizeof one->text, "%.55s", text);
 }
 
 /* In a child that a callback has forked, and that comes back from it, nothing more. */
@@ -8041,11 +8086,14 @@ static void cfuti_entry_fail(const cfuti_entry *e, cfuti_outcomes *outcomes, con
 {
     const cfuti_procs *p = e->proc->pool;
     cfut_future *f = e->future;
+    char why[80];
 
+    snprintf(why, sizeof why, "%s: %.55s",
+             e->why == CFUTI_WHY_LIMIT ? "time limit" : "cancelled", text);
     if (e->why == CFUTI_WHY_LIMIT)
-        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_TIME_LIMIT, text);
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_TIME_LIMIT, why);
     else if (e->why == CFUTI_WHY_CANCEL)
-        cfuti_outcomes_add(outcomes, f, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, text);
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, why);
     else if (p->broken)
         cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
     else
@@ -11205,6 +11253,8 @@ CFUTDEF int cfut_stream_next_timeout(cfut_stream *s, void *out, cfut_ns timeout)
     if (!s->in_flight) {
         status = s->input;          /* END, or the pull's failure, once */
         s->input = CFUT_END;
+        s->index = s->pulled;
+        snprintf(s->text, sizeof s->text, "%s", cfut_strerror(status));
         return status;
     }
     cell = cfuti_stream_wait(s, timeout, &status);
@@ -11466,7 +11516,8 @@ CFUTDEF cfut_future *cfut_submit_within(cfut_executor *ex, cfut_future *f, const
 {
     cfuti_thread *t = cfuti_self();
 
-    if (!f || !ex || ex->ops == &cfuti_failed_ops) return cfut_submit(ex, f, task, in, out);
+    if (!f || !ex || limit <= 0 || ex->ops == &cfuti_failed_ops)
+        return cfut_submit(ex, f, task, in, out);
     if (ex->ops != &cfuti_procs_ops) {
         f->task = task;
         cfuti_refuse(f, CFUT_UNSUPPORTED, "this executor cannot kill a task at a time limit");
@@ -11768,6 +11819,19 @@ CFUTDEF void cfut_run(cfut_future *f)
 
 /* ---- inside a task ---- */
 
+/* Where the text was cut within a character of UTF-8, that goes. */
+static void cfuti_text_trim(char *text)
+{
+    size_t end = strlen(text), at = end;
+    unsigned first;
+
+    if (end < CFUTI_TEXT_SIZE - 1) return;
+    while (at && end - at < 4 && ((unsigned char)text[at - 1] & 0xC0) == 0x80) at--;
+    first = at ? (unsigned char)text[at - 1] : 0;
+    if (first < 0xC0) return;
+    if (end - at < (first >= 0xF0 ? 3u : first >= 0xE0 ? 2u : 1u)) text[at - 1] = 0;
+}
+
 CFUTDEF int cfut_fail(int code, const char *fmt, ...)
 {
     va_list args;
@@ -11779,6 +11843,7 @@ CFUTDEF int cfut_fail(int code, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(text, CFUTI_TEXT_SIZE, fmt, args);
         va_end(args);
+        cfuti_text_trim(text);
     }
     return code;
 }

@@ -161,8 +161,8 @@ ok $? "timeout: what is missing is said"
 fetch 1 "timeout before the start" -j 1 -t 0.5 "$url/delay/60000" "$url/ok/3" "$url/ok/4"
 says "timeout before the start" \
     "failed - $url/delay/60000: stopped because the time was up" \
-    "failed - $url/ok/3: cancelled before it started" \
-    "failed - $url/ok/4: cancelled before it started"
+    "failed - $url/ok/3: cancelled" \
+    "failed - $url/ok/4: cancelled"
 
 fetch 0 "no timeout when in time" -t 20 "$url/delay/20"
 

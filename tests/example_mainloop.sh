@@ -36,9 +36,9 @@ awk 'BEGIN {
 }' >"$dir/expected"
 cat >>"$dir/expected" <<'END'
 20 updates, all shown by the main thread, in turn
-update taken back: cancelled before it started
+update taken back: cancelled
 update in time: success
-update left at the end: cancelled before it started
+update left at the end: cancelled
 update too late: the executor takes no more tasks
 END
 

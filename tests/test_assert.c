@@ -86,6 +86,10 @@ static void expect_nothing(cfut_executor *ex)
     expect(0, 0, 0, "stream");
     g = square_spawn(ex, 2);
     square_release(g);
+    expect(cfut_result(cfut_submit_within(ex, &f.base, &square_task, &f.in, &f.out, 0)), CFUT_OK, 0,
+           "no limit on threads");
+    expect(CFUT_SEC(0.5) == CFUT_MS(500) && CFUT_MS(0.25) == CFUT_US(250) &&
+           CFUT_SEC(3000000) == 3000000 * CFUT_SEC(1), 1, 0, "parts of a second");
     expect(cfut_shutdown(ex, CFUT_DRAIN), CFUT_OK, 0, "release and shutdown");
 }
 

@@ -1277,6 +1277,32 @@ static void run_codes(int failed, int returned, fail_and_return_future *f)
     end_pool(ex);
 }
 
+/* Texts of umlauts, of two bytes each, and of others of three and four, begun anywhere. */
+static int fail_in_utf8(const int *shift, int *out)
+{
+    static const char *const characters[] = { "\u00e4", "\u20ac", "\U0001f600" };
+    char text[200] = "";
+
+    *out = *shift;
+    memset(text, 'x', (size_t)*shift % 4);
+    while (strlen(text) < 100) strcat(text, characters[*shift / 4]);
+    return cfut_fail(EIO, "%s", text);
+}
+CFUT_TASK(fail_in_utf8, int, int);
+
+START_TEST(error_text_is_not_cut_within_a_character)
+{
+    cfut_executor *ex = test_pool();
+    fail_in_utf8_future f;
+    size_t size = (size_t)_i / 4 + 2, first = (size_t)_i % 4;
+
+    fail_in_utf8_submit(ex, &f, _i);
+    ck_assert_int_eq(fail_in_utf8_result(&f), EIO);
+    ck_assert_uint_eq(strlen(cfut_error(&f.base)), first + (55 - first) / size * size);
+    end_pool(ex);
+}
+END_TEST
+
 START_TEST(fail_text_when_other_code_returned_does_not_count)
 {
     fail_and_return_future f;
@@ -2142,6 +2168,7 @@ static void fill_errors(TCase *tc)
     tcase_add_test(tc, error_when_cancelled_is_strerror_of_cancelled);
     tcase_add_test(tc, error_when_not_done_says_so);
     tcase_add_loop_test(tc, error_text_is_kept_up_to_55_bytes, 53, 59);
+    tcase_add_loop_test(tc, error_text_is_not_cut_within_a_character, 0, 12);
     tcase_add_test(tc, fail_text_when_other_code_returned_does_not_count);
     tcase_add_test(tc, fail_text_when_task_succeeds_does_not_count);
     tcase_add_test(tc, fail_with_negative_code_keeps_the_text);

@@ -237,7 +237,7 @@ START_TEST(time_limit_kills_what_runs_too_long)
     for (int i = 0; i < 10; i++) square_submit(ex, &f[i], i);
     ck_assert_int_eq(die_result(&bad), CFUT_TIME_LIMIT);
     ck_assert_int_ge(test_now() - begun, test_time(CFUT_MS(150)));
-    ck_assert_ptr_nonnull(strstr(cfut_error(&bad.base), "SIGKILL"));
+    ck_assert_ptr_nonnull(strstr(cfut_error(&bad.base), "time limit: SIGKILL, pid "));
     for (int i = 0; i < 10; i++) ck_assert_int_eq(square_result(&f[i]), CFUT_OK);
     end_pool(ex);
 }
