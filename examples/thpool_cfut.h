@@ -7,31 +7,32 @@
 #ifndef THPOOL_CFUT_H
 #define THPOOL_CFUT_H
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 typedef struct thpool_ {
     cfut_executor *pool;
-    pthread_mutex_t lock;                       /* protects what is below */
-    pthread_cond_t idle;
-    int jobs, working;                          /* that were added; of these, running */
+    atomic_int jobs, working;                   /* that were added; of these, running */
+    pthread_mutex_t lock;
+    pthread_cond_t idle;                        /* no jobs */
 } *threadpool;
 
 struct thpool_job { threadpool t; void (*function)(void *); void *arg; };
 
-static inline int thpool_count(threadpool t, int jobs, int working)
+static inline void thpool_end_job(threadpool t)
 {
+    if (atomic_fetch_sub(&t->jobs, 1) != 1) return;
     pthread_mutex_lock(&t->lock);
-    working = t->working += working;
-    if ((t->jobs += jobs) == 0) pthread_cond_broadcast(&t->idle);
+    pthread_cond_broadcast(&t->idle);
     pthread_mutex_unlock(&t->lock);
-    return working;
 }
 
 static int thpool_run(const struct thpool_job *job)
 {
-    thpool_count(job->t, 0, +1);
+    atomic_fetch_add(&job->t->working, 1);
     job->function(job->arg);
-    thpool_count(job->t, -1, -1);
+    atomic_fetch_sub(&job->t->working, 1);
+    thpool_end_job(job->t);
     return CFUT_OK;
 }
 CFUT_ACTION(thpool_run, struct thpool_job);
@@ -49,24 +50,23 @@ static inline threadpool thpool_init(int num_threads)
 
 static inline int thpool_add_work(threadpool t, void (*function)(void *), void *arg)
 {
-    thpool_run_future *f = (thpool_count(t, +1, 0),
+    thpool_run_future *f = (atomic_fetch_add(&t->jobs, 1),
                             thpool_run_spawn(t->pool, (struct thpool_job){t, function, arg}));
     int status = thpool_run_result_timeout(f, 0);       /* refused: it says why, at once */
 
     thpool_run_release(f);                      /* else it frees itself when it is done */
-    if (status == CFUT_OK || status == CFUT_TIMEOUT) return 0;
-    thpool_count(t, -1, 0);
-    return -1;
+    if (status < CFUT_TIMEOUT) thpool_end_job(t);
+    return status < CFUT_TIMEOUT ? -1 : 0;
 }
 
 static inline void thpool_wait(threadpool t)
 {
     pthread_mutex_lock(&t->lock);
-    while (t->jobs) pthread_cond_wait(&t->idle, &t->lock);
+    while (atomic_load(&t->jobs)) pthread_cond_wait(&t->idle, &t->lock);
     pthread_mutex_unlock(&t->lock);
 }
 
-static inline int thpool_num_threads_working(threadpool t) { return thpool_count(t, 0, 0); }
+static inline int thpool_num_threads_working(threadpool t) { return atomic_load(&t->working); }
 
 static inline void thpool_destroy(threadpool t)
 {
