@@ -271,10 +271,11 @@ PROCESS POOLS
   shutdown. Signal handlers, masks and atexit handlers of the host are not
   touched. Workers begin with default signals, but ignore SIGINT, so that a Ctrl-C
   is the host's to handle. SIGTERM for the whole process group ends them, though.
-  Callbacks run in the pool's manager thread. One that waits for a task of the same
-  pool gets CFUT_DEADLOCK. cfut_map, cfut_reclaim and cfut_stream_close, which cannot
-  be left, are done all the same: the manager goes on with its work within them, so
-  other callbacks may run meanwhile.
+  Callbacks run in the pool's manager thread. One that waits without limit for tasks of
+  the same pool, or maps there, gets CFUT_DEADLOCK (but to wait for the first of several
+  is not followed, and hangs). cfut_reclaim and cfut_stream_close, which cannot be left,
+  are done all the same: the manager goes on with its work within them, so other
+  callbacks may run meanwhile. Such a callback must not end its thread.
   It isolates faults, it is no sandbox: a worker has the rights of the program.
 
 COMMON MISTAKES
@@ -370,8 +371,9 @@ BUILD OPTIONS (define before including; "impl": only in the implementing file)
   CFUT_NO_PROCESS       impl         without process pools (CFUT_UNSUPPORTED)
   CFUT_TRACE            impl         with cfut_trace, the timeline: costs some 100 ns
                                      an event while it records, else one load
-  CFUT_TRACE_EVENTS     impl         how many it keeps, 64 bytes each (default 2^20);
-                                     the file says how many more there were
+  CFUT_TRACE_EVENTS     impl         how many it keeps, 64 bytes each, in all
+                                     recordings together (default 2^20); the file
+                                     says how many more there were
   CFUT_SPIN_NS          impl         how long an idle worker or a waiter spins
                                      before it sleeps (default 20000, 0: never)
   Include order: any. Only under strict -std=c11 (not gnu11) the implementing
@@ -985,8 +987,8 @@ typedef struct cfut_map_desc {
    that is needed, or sizes beyond the address space. A refused submit: that
    status for all items. An executor closed with CFUT_CANCEL_PENDING meanwhile:
    CFUT_CANCELLED or CFUT_CLOSED for what has not started. An item's text is not
-   kept. n 0: CFUT_OK. Any thread; a worker takes part; in a callback of a process
-   pool's task other callbacks may run meanwhile. desc NULL: all defaults. */
+   kept. From a callback of a process pool on that pool: CFUT_DEADLOCK. n 0: CFUT_OK.
+   Any thread; a worker takes part. desc NULL: all defaults. */
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc);
 
@@ -2080,6 +2082,9 @@ static int cfuti_sys_cpus(void)
 
 static void cfuti_sys_heavy(void) { if (cfuti_asymmetric) FlushProcessWriteBuffers(); }
 static bool cfuti_sys_heavy_begin(void) { return true; }
+
+CFUTI_UNUSED static int cfuti_sys_shield(void) { return 0; }    /* nothing cancels a thread */
+CFUTI_UNUSED static void cfuti_sys_unshield(int old) { (void)old; }
 
 static int cfuti_sys_cpu(void)
 {
@@ -3277,7 +3282,7 @@ typedef enum cfuti_event_kind {
    the order of time, so the last submit of an address before it runs is the one.
    What ran in a worker process is recorded by its manager. */
 
-enum { CFUTI_CHUNK_EVENTS = 1023, CFUTI_EVENT_NAME = 28 };
+enum { CFUTI_CHUNK_EVENTS = 127, CFUTI_EVENT_NAME = 28 };
 
 typedef struct cfuti_event {
     cfut_ns at, took;
@@ -3335,7 +3340,10 @@ static void cfuti_trace_name(const char *name)
 {
     cfuti_track *k = cfuti_is_tracing() ? cfuti_track_here() : NULL;
 
-    if (k) snprintf(k->name, sizeof k->name, "%s", name);
+    if (!k) return;
+    cfuti_lock(&cfuti_trace_lock);
+    snprintf(k->name, sizeof k->name, "%s", name);
+    cfuti_unlock(&cfuti_trace_lock);
 }
 
 /* Room for one more event, or NULL. */
@@ -3466,6 +3474,7 @@ static void cfuti_trace_text(FILE *file, const char *text)
 
         if (c == '"' || c == '\\') fprintf(file, "\\%c", c);
         else if (c < ' ') fprintf(file, "\\u%04x", c);
+        else if (c >= 0x80) putc('?', file);            /* it may have been cut within */
         else putc(c, file);
     }
     putc('"', file);
@@ -3642,7 +3651,7 @@ static int cfuti_trace_save(void)
 
 static int cfuti_trace_stop(void)
 {
-    int status = CFUT_INVALID_STATE;
+    int status = CFUT_INVALID_STATE, old = cfuti_sys_shield();
 
     cfuti_lock(&cfuti_trace_lock);
     if (cfuti_is_tracing()) {
@@ -3652,6 +3661,7 @@ static int cfuti_trace_stop(void)
         cfuti_trace_path = NULL;
     }
     cfuti_unlock(&cfuti_trace_lock);
+    cfuti_sys_unshield(old);
     return status;
 }
 
@@ -3660,7 +3670,7 @@ static int cfuti_trace_start(const char *path)
 {
     size_t size = strlen(path) + 1;
     FILE *file;
-    int status = CFUT_OK;
+    int status = CFUT_OK, old = cfuti_sys_shield();
 
     cfuti_lock(&cfuti_trace_lock);
     errno = 0;
@@ -3675,17 +3685,26 @@ static int cfuti_trace_start(const char *path)
         cfuti_store_relaxed(&cfuti_tracing, 1u);
     }
     cfuti_unlock(&cfuti_trace_lock);
+    cfuti_sys_unshield(old);
     return status;
 }
 
 /* When the first pool is made. */
+static uint32_t cfuti_trace_looked;
+
+/* In a worker process: the file is the host's. */
+CFUTI_UNUSED static void cfuti_trace_forbid(void) { cfuti_trace_looked = 1; }
+
 static void cfuti_trace_by_environment(void)
 {
-    static uint32_t looked;
-    const char *path = cfuti_exchange_acquire(&looked, 1u) ? NULL : getenv("CFUT_TRACE");
+    const char *path = cfuti_exchange_acquire(&cfuti_trace_looked, 1u) ? NULL : getenv("CFUT_TRACE");
 
     if (path && *path) cfuti_trace_start(path);
 }
+
+/* A file that is being written is not the child's to flush. */
+static void cfuti_trace_fork_prepare(void) { cfuti_lock(&cfuti_trace_lock); }
+static void cfuti_trace_fork_parent(void) { cfuti_unlock(&cfuti_trace_lock); }
 
 static void cfuti_trace_fork_child(void)
 {
@@ -3710,6 +3729,9 @@ static inline void cfuti_trace_mark(cfuti_event_kind kind, const cfut_future *f)
 static inline int cfuti_trace_stop(void) { return CFUT_UNSUPPORTED; }
 static inline int cfuti_trace_start(const char *path) { return (void)path, CFUT_UNSUPPORTED; }
 static inline void cfuti_trace_by_environment(void) { }
+CFUTI_UNUSED static inline void cfuti_trace_forbid(void) { }
+static inline void cfuti_trace_fork_prepare(void) { }
+static inline void cfuti_trace_fork_parent(void) { }
 static inline void cfuti_trace_fork_child(void) { }
 
 #endif /* CFUT_TRACE */
@@ -4493,7 +4515,7 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
 {
     cfuti_guarded g = { f, cfuti_top(), CFUT_OK };
 
-    if (t->worker) return cfuti_execute(t, f);
+    if (cfuti_is_sheltered(t)) return cfuti_execute(t, f);
     cfuti_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
     return g.status;
 }
@@ -4587,6 +4609,7 @@ typedef struct cfuti_worker {
     char name[64];
     cfuti_os_thread thread;         /* stored by the thread itself */
     bool used, gone;                /* under the pool's lock */
+    bool ready;                     /* past its initializer, before its finalizer; its own */
     struct cfuti_worker *next_parked;
     char pad1[CFUTI_CACHE_LINE];
     /* any worker */
@@ -5680,8 +5703,10 @@ static void cfuti_pool_unuse(cfuti_pool *p);
 static bool cfuti_pool_fail_one(const cfuti_failing *here)
 {
     cfuti_pool *p = cfuti_pool_of(here->pool);
-    cfut_future *f = cfuti_take_any(p);
+    cfut_future *f;
 
+    if (cfuti_pool_is_forked(p)) return false;      /* a callback has, and this is the child */
+    f = cfuti_take_any(p);
     if (f) {
         cfuti_complete(f, here->final, here->status, NULL);
     } else {
@@ -5861,6 +5886,7 @@ static CFUTI_RARE void cfuti_worker_body(cfuti_worker *w)
 
     t->worker = w;
     t->place = cfuti_place_here();
+    w->ready = false;
     cfuti_workers_add(t);
     cfuti_thread_self(&w->thread);
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
@@ -5869,9 +5895,12 @@ static CFUTI_RARE void cfuti_worker_body(cfuti_worker *w)
         cfuti_failing all = cfuti_pool_break(p);
 
         cfuti_fail(&all);
+        if (cfuti_pool_is_forked(p)) return;
     } else {
+        w->ready = true;
         cfuti_worker_loop(w);
         if (cfuti_pool_is_forked(p)) return;
+        w->ready = false;
         if (p->finalizer) p->finalizer(p->init_arg);
     }
     cfuti_workers_remove(t);
@@ -5996,7 +6025,7 @@ static CFUTI_RARE void cfuti_replace_worker(cfuti_worker *w)
 }
 
 /* The worker's thread ends: another takes its place, with its queues. */
-static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w, bool ready)
+static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
 {
     cfuti_thread *t = cfuti_self();
 
@@ -6004,13 +6033,13 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w, bool ready)
     t->worker = NULL;
     if (cfuti_pool_is_forked(w->pool)) return;
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
-    if (ready) {
+    if (w->ready) {
         cfuti_replace_worker(w);
     } else {
         cfuti_failing all = cfuti_pool_break(w->pool);
 
         cfuti_fail(&all);
-        cfuti_worker_leave(w);
+        if (!cfuti_pool_is_forked(w->pool)) cfuti_worker_leave(w);
     }
 }
 
@@ -6022,7 +6051,6 @@ static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
     cfuti_worker *w = procs ? NULL : (cfuti_worker *)arg;
     cfuti_thread *t = cfuti_self();
     cfuti_orphan orphans[CFUTI_NESTED];
-    bool ready = cfuti_is_working(t);   /* past its initializer, before its finalizer */
     size_t n;
 
     t->ending = true;
@@ -6036,7 +6064,7 @@ static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
     while ((n = cfuti_collect_orphans(t, orphans)) > 0)
         for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
     if (procs) cfuti_procs_thread_lost(procs);
-    else cfuti_worker_lost(w, ready);
+    else cfuti_worker_lost(w);
 }
 
 /* A worker that counts as idle is about to run user code after all. */
@@ -6217,6 +6245,7 @@ static CFUTI_RARE int cfuti_pool_shutdown(cfut_executor *ex, int how, cfut_ns ti
         cfuti_unlock(&p->lock);
     }
     cfuti_pool_close(ex, how);
+    if (cfuti_pool_is_forked(p)) return CFUT_FORKED;    /* a callback has, this is the child */
     if (!(how & CFUT_DETACH) && !cfuti_ended_wait(&p->ended, 1, deadline)) return CFUT_TIMEOUT;
     if (cfuti_pool_claim_reaping(p)) cfuti_pool_reap(p, NULL);
     else if (!(how & CFUT_DETACH) && !cfuti_ended_wait(&p->ended, 2, deadline)) return CFUT_TIMEOUT;
@@ -6429,8 +6458,17 @@ static CFUTI_RARE void cfuti_at_exit(void)
    is held across the fork, so it is whole; all others are never taken there
    again, since every pool is inert, or are made anew. The one deque that its
    thread might look into, of the worker that it is, is emptied. */
-static void cfuti_fork_prepare(void) { cfuti_lock(&cfuti_registry_lock); }
-static void cfuti_fork_parent(void) { cfuti_unlock(&cfuti_registry_lock); }
+static void cfuti_fork_prepare(void)
+{
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_trace_fork_prepare();
+}
+
+static void cfuti_fork_parent(void)
+{
+    cfuti_trace_fork_parent();
+    cfuti_unlock(&cfuti_registry_lock);
+}
 
 static CFUTI_RARE void cfuti_fork_child(void)
 {
@@ -6962,6 +7000,7 @@ static void cfuti_child_begin(cfuti_child *c)
     c->reports = (cfuti_reports *)cfuti_sys_map(CFUTI_FD_FILE, at + l->part, (size_t)l->part, true);
     if (!c->orders || !c->reports) _exit(1);
     cfuti_this_child = c;
+    cfuti_trace_forbid();
     cfuti_child_catch_exit();
     if (pthread_atfork(NULL, NULL, cfuti_child_forked) != 0) _exit(1);
     c->init_arg = k->desc.init_arg;
@@ -7885,7 +7924,7 @@ static void cfuti_entry_trace(const cfuti_entry *e, const cfuti_report *r)
     cfut_ns now = cfuti_now(), at = e->proc->began, took;
 
     if (!cfuti_is_tracing()) return;
-    if (r && r->began <= (uint64_t)now && (cfut_ns)r->began > cfuti_trace_since)
+    if (r && r->began && r->began <= (uint64_t)now)     /* 0: it was not asked for */
         at = (cfut_ns)r->began;
     took = r && r->took <= (uint64_t)(now - at) ? (cfut_ns)r->took : now - at;
     cfuti_trace_put(CFUTI_RUNS, e->future, e->future->task, at, took, e->proc->pid, k ? k->n : 0);
@@ -8122,13 +8161,14 @@ static void cfuti_entry_died(cfuti_entry *e, cfuti_outcomes *outcomes, const cha
 static bool cfuti_entry_waits(const cfuti_entry *e)
 {
     uint64_t *limit = &e->future->u.before.limit;
+    uint64_t most = (uint64_t)e->proc->pool->desc.max_retries + 2;
 
     /* acquire: pairs with the worker's claim; it is gone */
     if (cfuti_load_acquire(cfuti_proc_word(e->proc, e->number)) !=
         CFUTI_WORD(e->number, CFUTI_QUEUED))
         return false;
     if (e->why == CFUTI_WHY_NOT) return true;
-    if (e->why == CFUTI_WHY_CANCEL || *limit >> 56 >= (uint64_t)e->proc->pool->desc.max_retries + 2)
+    if (e->why == CFUTI_WHY_CANCEL || *limit >> 56 >= (most < 255 ? most : 255))
         return false;
     *limit += (uint64_t)1 << 56;
     return true;
@@ -8329,8 +8369,10 @@ static cfut_ns cfuti_proc_check_limit(cfuti_proc *w, cfut_ns now)
     limit = (cfut_ns)(e->future->u.before.limit & CFUTI_LIMIT);
     if (e->why) return cfuti_proc_kill(w, e, now);
     if (!limit) return CFUT_FOREVER;
-    if (!cfuti_proc_has_begun(w, e, now, limit))
+    if (!cfuti_proc_has_begun(w, e, now, limit)) {
+        if (e->why) return cfuti_proc_kill(w, e, now);  /* before it begins after all */
         return now + (limit > CFUT_MS(1) ? limit : CFUT_MS(1));
+    }
     /* relaxed: only compared */
     progress = cfuti_load_relaxed(&w->reports->slot[e->number % CFUTI_SLOTS].progress);
     if (now - w->began >= limit && progress != e->progress) w->began = now;     /* another item */
@@ -8555,8 +8597,8 @@ static bool cfuti_procs_look(cfuti_procs *p, cfuti_outcomes *outcomes, cfut_ns *
     }
     *next = cfuti_procs_care(p, full);
     if (cfuti_procs_dispatch(p)) some = true;
-    cfuti_procs_fail_doomed(p);
-    return some;
+    if (!cfuti_procs_forked(p)) cfuti_procs_fail_doomed(p);
+    return some || cfuti_procs_forked(p);
 }
 
 /* Under lock. M2: whether w has something to say. A slot that is being filled may have
@@ -8643,6 +8685,7 @@ static void cfuti_procs_helper_died(cfuti_procs *p, cfuti_outcomes *outcomes)
         if (w->pid) kill(w->pid, SIGKILL);
         cfuti_proc_died(w, &end, outcomes);
         cfuti_outcomes_complete(outcomes);
+        if (cfuti_procs_forked(p)) return;
     }
     cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
 }
@@ -8673,7 +8716,7 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
     }
     if (told || cfuti_procs_forked(p)) return;
     cfuti_procs_helper_died(p, outcomes);
-    while (!cfuti_procs_check_over(p)) {
+    while (!cfuti_procs_forked(p) && !cfuti_procs_check_over(p)) {
         cfuti_unlock(&p->gate);
         cfuti_sys_poll(p->bell[0], -1, false, CFUT_FOREVER);
         cfuti_lock(&p->gate);
@@ -8693,9 +8736,13 @@ static CFUTI_RARE void cfuti_procs_help(cfuti_procs *p)
     cfut_ns next;
 
     cfuti_outcomes_complete(&p->outcomes);
-    if (!cfuti_procs_hear(p, &p->outcomes)) cfuti_procs_helper_died(p, &p->outcomes);
-    else if (cfuti_procs_look(p, &p->outcomes, &next, &full)) return;
-    cfuti_nap(CFUT_US(200));            /* simple is better here than to be called */
+    if (cfuti_procs_forked(p)) return;  /* here and below: a callback has, this is the child */
+    if (!cfuti_procs_hear(p, &p->outcomes)) {
+        if (!cfuti_procs_forked(p)) cfuti_procs_helper_died(p, &p->outcomes);
+    } else if (cfuti_procs_look(p, &p->outcomes, &next, &full)) {
+        return;
+    }
+    if (!cfuti_procs_forked(p)) cfuti_nap(CFUT_US(200));            /* simple is better here than to be called */
 }
 
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager);
@@ -8709,6 +8756,14 @@ static void cfuti_procs_forget_manager(cfuti_procs *p)
     cfuti_unlock(&cfuti_graph_lock);
 }
 
+/* A manager's thread has begun, or is about to leave. */
+static void cfuti_procs_note_change(void)
+{
+    cfuti_lock(&cfuti_registry_lock);
+    cfuti_procs_changed = cfuti_now();
+    cfuti_unlock(&cfuti_registry_lock);
+}
+
 /* The last thing that the manager does. */
 static void cfuti_procs_leave(cfuti_procs *p)
 {
@@ -8717,6 +8772,7 @@ static void cfuti_procs_leave(cfuti_procs *p)
     for (size_t i = 0; i < p->max_workers; i++) cfuti_proc_settle(&p->procs[i]);
     if (p->helper > 0) cfuti_sys_await(p->helper);
     cfuti_unlock(&p->gate);
+    cfuti_procs_note_change();
     cfuti_procs_forget_manager(p);
     cfuti_point("to end");
     cfuti_lock(&p->lock);
@@ -8726,14 +8782,6 @@ static void cfuti_procs_leave(cfuti_procs *p)
     if (mine) p->reaping = true;
     cfuti_unlock(&p->lock);                     /* last touch, but for the reaper */
     if (mine) cfuti_procs_reap(p, true);
-}
-
-/* A manager's thread has begun, or is about to leave. */
-static void cfuti_procs_note_change(void)
-{
-    cfuti_lock(&cfuti_registry_lock);
-    cfuti_procs_changed = cfuti_now();
-    cfuti_unlock(&cfuti_registry_lock);
 }
 
 static void cfuti_procs_thread(cfuti_procs *p)
@@ -8751,6 +8799,7 @@ static void cfuti_procs_thread(cfuti_procs *p)
     cfuti_lock(&p->gate);
     cfuti_procs_manage(p, &p->outcomes);
     if (!cfuti_procs_forked(p)) cfuti_procs_leave(p);
+    t->managing = NULL;
 }
 
 /* A callback has ended the manager's thread: another one goes on. If none can start,
@@ -8761,11 +8810,15 @@ static void cfuti_procs_thread_lost(cfuti_procs *p)
 
     if (cfuti_procs_forked(p)) return;
     cfuti_thread_self(&self);
+    cfuti_procs_note_change();
     cfuti_procs_forget_manager(p);
     cfuti_unlock(&p->gate);
-    cfuti_procs_note_change();
-    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) cfuti_thread_detach(self);
-    else cfuti_procs_thread(p);
+    if (cfuti_thread_start(&fresh, 0, (char *)p + 1)) {
+        cfuti_self()->managing = NULL;
+        cfuti_thread_detach(self);
+    } else {
+        cfuti_procs_thread(p);
+    }
 }
 
 /* ---- close and shutdown ---- */
@@ -8904,6 +8957,7 @@ static int cfuti_procs_shutdown(cfut_executor *ex, int how, cfut_ns timeout)
         cfuti_unlock(&p->lock);
     }
     cfuti_procs_close(ex, how);
+    if (cfuti_procs_forked(p)) return CFUT_FORKED;      /* a callback has, this is the child */
     if (!detach && !cfuti_ended_wait(&p->ended, 1, deadline)) return CFUT_TIMEOUT;
     cfuti_lock(&p->lock);
     mine = cfuti_load_relaxed(&p->ended) == 1 && !p->reaping;
@@ -8956,6 +9010,7 @@ static bool cfuti_procs_halt(int *n)
 
     for (*n = 0; q; q = q->next) {
         if (!cfuti_load_acquire(&q->manager)) continue;
+        if (cfuti_load_relaxed(&q->pause) == CFUTI_PAUSED) break;       /* another forker's */
         cfuti_store_release(&q->pause, (uint32_t)CFUTI_PAUSE_WANTED);
         if (!cfuti_try_lock(&q->gate)) break;
         cfuti_store_relaxed(&q->pause, (uint32_t)CFUTI_PAUSED);
@@ -9672,7 +9727,7 @@ static void cfuti_collector_sleep(cfuti_collector *c, cfuti_thread *t, cfut_ns d
 {
     cfuti_unlock(&c->lock);
     /* acquire: doomed; all else is carried by C */
-    while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline)) {
+    while (cfuti_load_acquire(&c->word) && !cfuti_expired(deadline) && !cfuti_is_left_behind(c)) {
         if (c->must && cfuti_manages(t)) cfuti_procs_help(t->managing);
         else cfuti_wait_word(&c->word, 1, deadline);
     }
@@ -9703,6 +9758,7 @@ static int cfuti_collector_wait(cfuti_collector *c, cfuti_thread *t, cfut_ns dea
             status = CFUT_DEADLOCK;
         } else {
             cfuti_collector_sleep(c, t, deadline);
+            if (cfuti_is_left_behind(c)) return CFUT_FORKED;    /* the child of a callback */
             if (cfuti_load_relaxed(&c->word)) status = CFUT_TIMEOUT;
             else if (cfuti_graph_doomed(t, c)) status = CFUT_DEADLOCK;
             cfuti_store_relaxed(&c->word, 0u);
@@ -9895,7 +9951,7 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     if (cfuti_is_foreign(f, s)) return CFUT_FORKED;
     if (timeout <= 0) return CFUT_TIMEOUT;
     if (cfuti_is_working(t) && timeout == CFUT_FOREVER && cfuti_claim(t, f, false) > 0)
-        return cfuti_execute(t, f);
+        return cfuti_execute_guarded(t, f);
     deadline = cfuti_deadline(timeout);
     spin = CFUT_SPIN_NS > 0 && timeout > CFUT_SPIN_NS && !t->woke && !t->shares_cpu;
     t->shares_cpu = false;
@@ -10122,7 +10178,7 @@ static CFUTI_RARE void cfuti_reclaim_one(cfuti_thread *t, cfut_future *f)
     if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH || cfuti_is_foreign(f, s))
         return;
     if (cfuti_load_relaxed(&f->owner) == ((uintptr_t)t | 1)) return;    /* we are in its task */
-    if (cfuti_is_working(t) && cfuti_claim(t, f, false) > 0) cfuti_execute(t, f);
+    if (cfuti_is_working(t) && cfuti_claim(t, f, false) > 0) cfuti_execute_guarded(t, f);
     else cfuti_block(t, f, CFUTI_WAIT, CFUT_FOREVER, true);
 }
 
@@ -11007,7 +11063,10 @@ static void cfuti_window_run(cfuti_window *w)
     while (w->it.unfinished) {
         cfuti_parcel *k;
 
-        if (!w->it.mine && cfuti_iter_wait(&w->it) == CFUT_TIMEOUT) cfuti_window_stop(w);
+        int status = w->it.mine ? (int)CFUT_OK : cfuti_iter_wait(&w->it);
+
+        if (status == CFUT_FORKED) return;      /* the parent's parcels */
+        if (status == CFUT_TIMEOUT) cfuti_window_stop(w);
         if (!w->it.mine) continue;
         w->it.unfinished--;
         k = CFUTI_OUTER(cfuti_parcel, f, cfuti_pop_ready(&w->it.c, &w->it.mine));
@@ -11022,6 +11081,11 @@ static void cfuti_map_procs(cfuti_map_state *m, cfut_executor *ex)
     size_t in = m->task->in_size, out = m->task->out_size;
     bool small = in < CFUTI_PARCEL_BYTES && out < CFUTI_PARCEL_BYTES;
 
+    if (cfuti_self()->managing == cfuti_procs_of(ex)) {     /* in a callback: each within the
+                                                               one before, without end */
+        cfuti_map_skip(m, 0, m->n, CFUT_DEADLOCK);
+        return;
+    }
     memset(&w, 0, offsetof(cfuti_window, parcel));
     w.map = m;
     w.ex = ex;

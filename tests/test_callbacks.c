@@ -1303,12 +1303,56 @@ START_TEST(callback_of_a_broken_pool_may_end_its_thread)
 }
 END_TEST
 
+/* A hook whose callbacks end the thread: the pool is broken, or has ended, and no worker
+   comes in the place of this one. */
+static int hooks_run;
+
+static void depart_in_hook(void)
+{
+    static cfut_future f;
+
+    __atomic_add_fetch(&hooks_run, 1, __ATOMIC_RELAXED);
+    cfut_future_init(&f);
+    add_departure(&f);
+    cfut_cancel(&f);
+}
+
+static int depart_in_initializer(void *unused)
+{
+    (void)unused;
+    depart_in_hook();
+    return 0;
+}
+
+static void depart_in_finalizer(void *unused)
+{
+    (void)unused;
+    depart_in_hook();
+}
+
+START_TEST(callback_that_ends_the_thread_in_a_hook_replaces_nobody)
+{
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = _i ? depart_in_initializer : NULL,
+        .finalizer = _i ? NULL : depart_in_finalizer });
+    square_future f;
+
+    counter_init(&departed);
+    square_submit(ex, &f, 2);
+    ck_assert_int_eq(square_result(&f), _i ? CFUT_BROKEN : CFUT_OK);
+    ck_assert_int_eq(cfut_shutdown(ex, CFUT_DRAIN), CFUT_OK);
+    ck_assert_int_eq(__atomic_load_n(&hooks_run, __ATOMIC_RELAXED), 1);
+    ck_assert_int_eq(counter_get(&departed), 3);
+}
+END_TEST
+
 static void fill_departures(TCase *tc)
 {
     tcase_add_loop_test(tc, callback_that_ends_a_thread_of_the_users_leaves_nothing_undone, 0,
                         DEPARTURES);
     tcase_add_loop_test(tc, callback_that_ends_a_worker_leaves_nothing_undone, 0, DEPARTURES);
     tcase_add_test(tc, callback_of_a_broken_pool_may_end_its_thread);
+    tcase_add_loop_test(tc, callback_that_ends_the_thread_in_a_hook_replaces_nobody, 0, 2);
 }
 
 static void fill_when(TCase *tc)

@@ -594,6 +594,32 @@ static int pool_in_child(void)
     return cfut_shutdown(ex, CFUT_DRAIN) == CFUT_OK ? 0 : 3;
 }
 
+/* Two threads ask for a fork at once: each is refused, and takes nobody's gate. */
+static void *ask_for_forks(void *unused)
+{
+    for (int i = 0; i < 20; i++) {
+        cfut_executor *ex = cfut_process_pool(&(cfut_process_pool_desc){
+            .max_workers = 1, .start = CFUT_START_FORK });
+
+        cfut_shutdown(ex, CFUT_DRAIN);
+    }
+    return unused;
+}
+
+START_TEST(threads_that_ask_for_forks_at_once_leave_other_pools_alone)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+    get_pid_future f;
+    pthread_t threads[2];
+
+    for (int i = 0; i < 2; i++) threads[i] = thread_start(ask_for_forks, NULL);
+    for (int i = 0; i < 2; i++) thread_end(threads[i]);
+    get_pid_submit(ex, &f, 1);
+    ck_assert_int_eq(get_pid_result(&f), CFUT_OK);
+    end_by(ex, CFUT_DRAIN);
+}
+END_TEST
+
 /* The copies of the parent's pools must not be waited for, nor counted. */
 START_TEST(forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy)
 {
@@ -973,6 +999,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, submit_by_a_thread_that_is_cancelled_leaves_the_pool_working);
     tcase_add_test(tc, threads_are_counted_whatever_the_process_is_called);
     tcase_add_test(tc, pool_by_fork_while_a_thread_reads_a_stream_is_refused);
+    tcase_add_test(tc, threads_that_ask_for_forks_at_once_leave_other_pools_alone);
     tcase_add_test(tc, forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy);
     tcase_add_test(tc, child_that_comes_back_from_a_callback_leaves_the_parents_workers_alone);
     tcase_add_test(tc, task_whose_argument_finds_no_memory_fails);

@@ -293,7 +293,8 @@ BUGS = [
      '    if (alone) cfuti_fail(&all);\n', '    if (alone) p->failing--, cfuti_pool_unuse(p);\n',
      'thread_does_not_start'),
     ('broken_pool_forgets', 'a broken pool forgets what is queued',
-     '        cfuti_fail(&all);\n    } else {\n', '        p->failing--, cfuti_pool_unuse(p);\n    } else {\n',
+     '        cfuti_fail(&all);\n        if (cfuti_pool_is_forked(p)) return;\n',
+     '        p->failing--, cfuti_pool_unuse(p);\n',
      'initializer_fails'),
 
     # ---- who waits for whom ----
