@@ -271,7 +271,8 @@ static void finish_file(struct batch *b, int status, const char *error, const st
     } else {
         if (status == CFUT_OK)
             print_failure(b, from, "cannot rename the thumbnail", strerror(errno));
-        else if (status < 0 && strcmp(error, cfut_strerror(status)) != 0)
+        else if (status < 0 && status != CFUT_TIME_LIMIT &&
+                 strcmp(error, cfut_strerror(status)) != 0)
             print_failure(b, from, cfut_strerror(status), error);       /* the worker's end */
         else
             print_failure(b, from, error, "");
