@@ -275,7 +275,8 @@ PROCESS POOLS
   the same pool, or maps there, gets CFUT_DEADLOCK (but to wait for the first of several
   is not followed, and hangs). cfut_reclaim and cfut_stream_close, which cannot be left,
   are done all the same: the manager goes on with its work within them, so other
-  callbacks may run meanwhile. Such a callback must not end its thread.
+  callbacks may run meanwhile. Such a callback must not end its thread, and a circle
+  that goes through it is not seen.
   It isolates faults, it is no sandbox: a worker has the rights of the program.
 
 COMMON MISTAKES
