@@ -2303,6 +2303,7 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_reap       the next of our children that has ended, or 0
    cfuti_sys_await      waits for the end of a child
    cfuti_sys_place      which file a code address belongs to, and where there
+   cfuti_sys_had_no_room    whether that failed for lack of descriptors or memory
    cfuti_sys_code       the address of such a place; 0: not here, or no code */
 
 #include <limits.h>                 /* PATH_MAX */
@@ -2867,6 +2868,12 @@ static void cfuti_sys_end_with_parent(pid_t parent)
 
 /* ---- where code is ---- */
 
+/* After a cfuti_sys_place that failed, with errno 0 before: whether it was for that. */
+static bool cfuti_sys_had_no_room(void)
+{
+    return errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+}
+
 #if CFUTI_FUTEX
 typedef struct cfuti_mapping {
     uintptr_t start, end;
@@ -3295,7 +3302,7 @@ typedef struct cfuti_event {
 } cfuti_event;
 
 typedef struct cfuti_events {
-    struct cfuti_events *next;       /* atomic */
+    struct cfuti_events *next;      /* atomic */
     uint32_t n;                     /* atomic */
     cfuti_event event[CFUTI_CHUNK_EVENTS];
 } cfuti_events;
@@ -3304,8 +3311,8 @@ typedef struct cfuti_track {
     struct cfuti_track *next;
     uint32_t number;
     char name[64];                  /* of its thread */
-    cfuti_events *first;             /* atomic */
-    cfuti_events *last;              /* its thread's */
+    cfuti_events *first;            /* atomic */
+    cfuti_events *last;             /* its thread's */
 } cfuti_track;
 
 static uint32_t cfuti_tracing;          /* atomic: it records */
@@ -3347,7 +3354,7 @@ static void cfuti_trace_name(const char *name)
     cfuti_unlock(&cfuti_trace_lock);
 }
 
-/* Room for one more event, or NULL. */
+/* One more chunk, or NULL. */
 static CFUTI_RARE cfuti_events *cfuti_track_grow(cfuti_track *k)
 {
     cfuti_events *c = NULL;
@@ -3361,18 +3368,15 @@ static CFUTI_RARE cfuti_events *cfuti_track_grow(cfuti_track *k)
     return k->last = c;
 }
 
-static void cfuti_trace_add(const cfuti_event *e)
+/* Where this thread's next event goes, or NULL: nowhere. */
+static cfuti_events *cfuti_trace_room(void)
 {
     cfuti_track *k = cfuti_track_here();
     cfuti_events *c = k ? k->last : NULL;
 
     if (k && (!c || c->n == CFUTI_CHUNK_EVENTS)) c = cfuti_track_grow(k);
-    if (!c) {
-        cfuti_add_relaxed(&cfuti_trace_dropped, 1u);
-        return;
-    }
-    c->event[c->n] = *e;
-    cfuti_store_release(&c->n, c->n + 1);       /* release: the event; to the file's writer */
+    if (!c) cfuti_add_relaxed(&cfuti_trace_dropped, 1u);
+    return c;
 }
 
 /* Now, or 0 if nothing is recorded. */
@@ -3385,17 +3389,18 @@ static void cfuti_trace_put(cfuti_event_kind kind, const cfut_future *f, const c
                             cfut_ns at, cfut_ns took, int32_t pid, size_t items)
 {
     const char *name = task && task->name ? task->name : "?";
-    cfuti_event e;
+    cfuti_events *c = cfuti_trace_room();
+    cfuti_event *e = c ? &c->event[c->n] : NULL;
 
-    memset(&e, 0, sizeof e);
-    e.at = at;
-    e.took = took;
-    e.future = f;
-    e.kind = kind;
-    e.pid = pid;
-    e.items = items < UINT32_MAX ? (uint32_t)items : UINT32_MAX;
-    for (size_t i = 0; i < sizeof e.name - 1 && name[i]; i++) e.name[i] = name[i];
-    cfuti_trace_add(&e);
+    if (!e) return;
+    e->at = at;
+    e->took = took;
+    e->future = f;
+    e->kind = kind;
+    e->pid = pid;
+    e->items = items < UINT32_MAX ? (uint32_t)items : UINT32_MAX;
+    for (size_t i = 0; i < sizeof e->name - 1 && name[i]; i++) e->name[i] = name[i];
+    cfuti_store_release(&c->n, c->n + 1);       /* release: the event; to the file's writer */
 }
 
 /* What began then is over. */
@@ -3487,54 +3492,60 @@ static void cfuti_trace_time(FILE *file, const char *key, cfut_ns ns)
     fprintf(file, ",\"%s\":%lld.%03d", key, (long long)(ns / 1000), (int)(ns % 1000));
 }
 
-/* Begins an event: phase, time and place. The caller ends it. */
-static void cfuti_trace_line(cfuti_trace_file *w, char phase, const cfuti_traced *x)
+/* Begins an event: phase and place. The caller ends it. */
+static void cfuti_trace_line(cfuti_trace_file *w, char phase, int pid, long tid)
+{
+    fprintf(w->file, "%s\n{\"ph\":\"%c\",\"pid\":%d,\"tid\":%ld", w->more ? "," : "", phase, pid,
+            tid);
+    w->more = true;
+}
+
+/* The same at the time and on the track of x. */
+static void cfuti_trace_line_at(cfuti_trace_file *w, char phase, const cfuti_traced *x)
 {
     const cfuti_event *e = x->event;
-    int pid = e->pid ? e->pid : 1;
 
-    fprintf(w->file, "%s\n{\"ph\":\"%c\",\"pid\":%d,\"tid\":%ld", w->more ? "," : "", phase, pid,
-            e->pid ? (long)pid : (long)x->track);
+    cfuti_trace_line(w, phase, e->pid ? e->pid : 1, e->pid ? (long)e->pid : (long)x->track);
     cfuti_trace_time(w->file, "ts", e->at - cfuti_trace_since);
-    w->more = true;
+}
+
+static void cfuti_trace_label(cfuti_trace_file *w, const cfuti_traced *x, const char *category)
+{
+    fprintf(w->file, ",\"cat\":\"%s\",\"name\":", category);
+    cfuti_trace_text(w->file, x->event->name);
 }
 
 static void cfuti_trace_slice(cfuti_trace_file *w, const cfuti_traced *x, const char *category)
 {
-    cfuti_trace_line(w, 'X', x);
+    cfuti_trace_line_at(w, 'X', x);
     cfuti_trace_time(w->file, "dur", x->event->took);
-    fprintf(w->file, ",\"cat\":\"%s\",\"name\":", category);
-    cfuti_trace_text(w->file, x->event->name);
+    cfuti_trace_label(w, x, category);
     if (x->event->items) fprintf(w->file, ",\"args\":{\"items\":%u}", (unsigned)x->event->items);
     putc('}', w->file);
 }
 
 static void cfuti_trace_instant(cfuti_trace_file *w, const cfuti_traced *x, const char *category)
 {
-    cfuti_trace_line(w, 'i', x);
-    fprintf(w->file, ",\"s\":\"t\",\"cat\":\"%s\",\"name\":", category);
-    cfuti_trace_text(w->file, x->event->name);
-    putc('}', w->file);
+    cfuti_trace_line_at(w, 'i', x);
+    cfuti_trace_label(w, x, category);
+    fputs(",\"s\":\"t\"}", w->file);
 }
 
 /* An arrow's begin or end. */
 static void cfuti_trace_arrow(cfuti_trace_file *w, const cfuti_traced *x, char phase,
                               uint32_t number)
 {
-    cfuti_trace_line(w, phase, x);
+    cfuti_trace_line_at(w, phase, x);
     fprintf(w->file, ",\"bp\":\"e\",\"cat\":\"submit\",\"name\":\"runs\",\"id\":%u}",
             (unsigned)number);
 }
 
+/* The counter is the program's, wherever the task runs. */
 static void cfuti_trace_queue(cfuti_trace_file *w, const cfuti_traced *x, long change)
 {
-    cfuti_traced here = *x;
-    cfuti_event e = *x->event;
-
-    e.pid = 0;
-    here.event = &e;
     w->queued += change;
-    cfuti_trace_line(w, 'C', &here);
+    cfuti_trace_line(w, 'C', 1, 0);
+    cfuti_trace_time(w->file, "ts", x->event->at - cfuti_trace_since);
     fprintf(w->file, ",\"name\":\"queued\",\"args\":{\"tasks\":%ld}}", w->queued);
 }
 
@@ -3589,11 +3600,10 @@ static void cfuti_trace_write(cfuti_trace_file *w, const cfuti_traced *x)
 static void cfuti_trace_call(cfuti_trace_file *w, const char *what, int pid, long tid,
                              const char *name)
 {
-    fprintf(w->file, "%s\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%ld,\"name\":\"%s\",\"args\":{\"name\":",
-            w->more ? "," : "", pid, tid, what);
+    cfuti_trace_line(w, 'M', pid, tid);
+    fprintf(w->file, ",\"name\":\"%s\",\"args\":{\"name\":", what);
     cfuti_trace_text(w->file, name);
     fputs("}}", w->file);
-    w->more = true;
 }
 
 /* The names of threads, and of worker processes when they come up first. */
@@ -3690,15 +3700,16 @@ static int cfuti_trace_start(const char *path)
     return status;
 }
 
-/* When the first pool is made. */
-static uint32_t cfuti_trace_looked;
+static uint32_t cfuti_trace_looked;     /* atomic: whether the environment asks for it */
 
 /* In a worker process: the file is the host's. */
 CFUTI_UNUSED static void cfuti_trace_forbid(void) { cfuti_trace_looked = 1; }
 
+/* When the first pool is made. */
 static void cfuti_trace_by_environment(void)
 {
-    const char *path = cfuti_exchange_acquire(&cfuti_trace_looked, 1u) ? NULL : getenv("CFUT_TRACE");
+    bool first = !cfuti_exchange_acquire(&cfuti_trace_looked, 1u);
+    const char *path = first ? getenv("CFUT_TRACE") : NULL;
 
     if (path && *path) cfuti_trace_start(path);
 }
@@ -5719,16 +5730,15 @@ static bool cfuti_pool_fail_one(const cfuti_failing *here)
     return f != NULL;
 }
 
-/* For cfuti_fail, until which p does not end; nor must it before this is called. */
-static CFUTI_RARE cfuti_failing cfuti_pool_failing(cfuti_pool *p, uint32_t final, int status)
+/* Fails all that is queued. The pool is in use, and then no more. */
+static CFUTI_RARE void cfuti_pool_fail(cfuti_pool *p, uint32_t final, int status)
 {
     cfuti_failing here = { &p->base, cfuti_pool_fail_one, NULL, final, status };
 
     cfuti_lock(&p->lock);
     p->failing++;
-    p->users++;
     cfuti_unlock(&p->lock);
-    return here;
+    cfuti_fail(&here);
 }
 
 /* Whether the pool's end waits for this thread. */
@@ -5789,7 +5799,6 @@ static CFUTI_RARE void cfuti_hand_over(cfuti_worker *w)
 static CFUTI_RARE void cfuti_start_failed(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    cfuti_failing all = { &p->base, NULL, NULL, 0, 0 };
     bool alone, call;
 
     cfuti_lock(&p->lock);
@@ -5801,10 +5810,9 @@ static CFUTI_RARE void cfuti_start_failed(cfuti_worker *w)
     p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
     call = cfuti_hint_calls(cfuti_hint_update(p)) && cfuti_inbox_waits(p);
     cfuti_unlock(&p->lock);
-    if (alone) all = cfuti_pool_failing(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
-    else if (call) cfuti_call_one(p);
-    cfuti_pool_unuse(p);
-    if (alone) cfuti_fail(&all);
+    if (!alone && call) cfuti_call_one(p);
+    if (alone) cfuti_pool_fail(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);
+    else cfuti_pool_unuse(p);
 }
 
 /* Starts the thread of a reserved worker. Until that is settled the pool does
@@ -5834,13 +5842,14 @@ static CFUTI_RARE void cfuti_name_thread(cfuti_worker *w)
     cfuti_thread_name(name);
 }
 
-/* Its initializer failed: it takes nothing more, and what is queued is to be failed. */
-static CFUTI_RARE cfuti_failing cfuti_pool_break(cfuti_pool *p)
+/* A worker's initializer failed: the pool takes nothing more, and what is queued fails. */
+static CFUTI_RARE void cfuti_pool_break(cfuti_pool *p)
 {
     cfuti_store_relaxed(&p->base.status, CFUT_BROKEN);  /* relaxed: under the lock that comes
                                                            now, submits look again */
     cfuti_store_relaxed(&p->refuse_inside, CFUT_BROKEN);
-    return cfuti_pool_failing(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
+    cfuti_pool_use(p);
+    cfuti_pool_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
 }
 
 /* From now on forks on this thread go straight to w's deque; or not: NULL. They
@@ -5893,9 +5902,7 @@ static CFUTI_RARE void cfuti_worker_body(cfuti_worker *w)
     cfuti_store_release(&w->record, t);     /* release: to the walk in >>graph */
     cfuti_name_thread(w);
     if (p->initializer && p->initializer(p->init_arg) != 0) {
-        cfuti_failing all = cfuti_pool_break(p);
-
-        cfuti_fail(&all);
+        cfuti_pool_break(p);
         if (cfuti_pool_is_forked(p)) return;
     } else {
         w->ready = true;
@@ -6037,9 +6044,7 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
     if (w->ready) {
         cfuti_replace_worker(w);
     } else {
-        cfuti_failing all = cfuti_pool_break(w->pool);
-
-        cfuti_fail(&all);
+        cfuti_pool_break(w->pool);
         if (!cfuti_pool_is_forked(w->pool)) cfuti_worker_leave(w);
     }
 }
@@ -6162,7 +6167,6 @@ static CFUTI_RARE void cfuti_pool_close(cfut_executor *ex, int how)
 {
     cfuti_pool *p = cfuti_pool_of(ex);
     bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
-    cfuti_failing all = { ex, NULL, NULL, 0, 0 };
 
     if (cfuti_pool_is_forked(p) || !cfuti_pool_use(p)) return;
     cfuti_lock(&p->lock);
@@ -6171,9 +6175,8 @@ static CFUTI_RARE void cfuti_pool_close(cfut_executor *ex, int how)
     if (cancel && !cfuti_load_relaxed(&p->refuse_inside))
         cfuti_store_relaxed(&p->refuse_inside, CFUT_CLOSED);
     cfuti_unlock(&p->lock);
-    if (cancel) all = cfuti_pool_failing(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
-    cfuti_pool_unuse(p);
-    if (cancel) cfuti_fail(&all);
+    if (cancel) cfuti_pool_fail(p, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED);
+    else cfuti_pool_unuse(p);
 }
 
 static void cfuti_registry_remove(cfuti_pool *p)
@@ -7459,7 +7462,7 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
     old = cfuti_sys_shield();
     errno = 0;
     found = cfuti_sys_place((uintptr_t)fn, &place);
-    no_room = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
+    no_room = cfuti_sys_had_no_room();
     cfuti_sys_unshield(old);
     if (!found) return no_room ? CFUT_NO_MEMORY : CFUT_INVALID;
     cfuti_lock(&p->lock);
@@ -7921,10 +7924,11 @@ static void cfuti_parcel_collect(cfuti_parcel *k, const cfuti_entry *e, size_t d
 static void cfuti_entry_trace(const cfuti_entry *e, const cfuti_report *r)
 {
 #ifdef CFUT_TRACE
-    cfuti_parcel *k = cfuti_parcel_of(e->future);
-    cfut_ns now = cfuti_now(), at = e->proc->began, took;
+    cfut_ns now = cfuti_trace_begin(), at = e->proc->began, took;
+    cfuti_parcel *k;
 
-    if (!cfuti_is_tracing()) return;
+    if (!now) return;
+    k = cfuti_parcel_of(e->future);
     if (r && r->began && r->began <= (uint64_t)now)     /* 0: it was not asked for */
         at = (cfut_ns)r->began;
     took = r && r->took <= (uint64_t)(now - at) ? (cfut_ns)r->took : now - at;
@@ -8126,18 +8130,19 @@ static void cfuti_entry_fail(const cfuti_entry *e, cfuti_outcomes *outcomes, con
 {
     const cfuti_procs *p = e->proc->pool;
     cfut_future *f = e->future;
+    bool limit = e->why == CFUTI_WHY_LIMIT;
     char why[80];
 
-    snprintf(why, sizeof why, "%s: %.55s",
-             e->why == CFUTI_WHY_LIMIT ? "time limit" : "cancelled", text);
-    if (e->why == CFUTI_WHY_LIMIT)
-        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_TIME_LIMIT, why);
-    else if (e->why == CFUTI_WHY_CANCEL)
-        cfuti_outcomes_add(outcomes, f, CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED, why);
-    else if (p->broken)
-        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_BROKEN, p->reason);
-    else
-        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED, CFUT_WORKER_DIED, text);
+    if (e->why != CFUTI_WHY_NOT) {
+        snprintf(why, sizeof why, "%s: %.55s", limit ? "time limit" : "cancelled", text);
+        cfuti_outcomes_add(outcomes, f,
+                           limit ? CFUT_STATE_FINISHED : CFUT_STATE_CANCELLED_AND_NOTIFIED,
+                           limit ? CFUT_TIME_LIMIT : CFUT_CANCELLED, why);
+    } else {
+        cfuti_outcomes_add(outcomes, f, CFUT_STATE_FINISHED,
+                           p->broken ? CFUT_BROKEN : CFUT_WORKER_DIED,
+                           p->broken ? p->reason : text);
+    }
 }
 
 /* Under lock: the task of e was running when its worker died. */
@@ -8733,17 +8738,16 @@ static void cfuti_procs_manage(cfuti_procs *p, cfuti_outcomes *outcomes)
    that one then. The gate stays closed. */
 static CFUTI_RARE void cfuti_procs_help(cfuti_procs *p)
 {
-    bool full;
+    bool full, alive, some = false;
     cfut_ns next;
 
     cfuti_outcomes_complete(&p->outcomes);
+    alive = cfuti_procs_hear(p, &p->outcomes);
     if (cfuti_procs_forked(p)) return;  /* here and below: a callback has, this is the child */
-    if (!cfuti_procs_hear(p, &p->outcomes)) {
-        if (!cfuti_procs_forked(p)) cfuti_procs_helper_died(p, &p->outcomes);
-    } else if (cfuti_procs_look(p, &p->outcomes, &next, &full)) {
-        return;
-    }
-    if (!cfuti_procs_forked(p)) cfuti_nap(CFUT_US(200));            /* simple is better here than to be called */
+    if (alive) some = cfuti_procs_look(p, &p->outcomes, &next, &full);
+    else cfuti_procs_helper_died(p, &p->outcomes);
+    if (some || cfuti_procs_forked(p)) return;
+    cfuti_nap(CFUT_US(200));            /* simple is better here than to be called */
 }
 
 static void cfuti_procs_reap(cfuti_procs *p, bool by_manager);
@@ -9141,7 +9145,7 @@ static int cfuti_procs_name_hooks(cfuti_procs *p)
 
     errno = 0;
     if (!cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &c->self))
-        return errno == EMFILE || errno == ENFILE ? CFUT_NO_MEMORY : CFUT_UNSUPPORTED;
+        return cfuti_sys_had_no_room() ? CFUT_NO_MEMORY : CFUT_UNSUPPORTED;
     c->initializer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.initializer);
     c->finalizer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.finalizer);
     return c->initializer < -1 || c->finalizer < -1 ? (int)CFUT_INVALID : (int)CFUT_OK;

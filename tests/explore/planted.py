@@ -290,11 +290,10 @@ BUGS = [
      'return cfuti_cas_acquire((uintptr_t *)slot, &x, (uintptr_t)CFUTI_DEAD);',
      'shutdown_against_late_cancel'),
     ('start_failure_forgets', 'where no thread starts, what is queued is forgotten',
-     '    if (alone) cfuti_fail(&all);\n', '    if (alone) p->failing--, cfuti_pool_unuse(p);\n',
+     '    if (alone) cfuti_pool_fail(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS);\n    else', '   ',
      'thread_does_not_start'),
     ('broken_pool_forgets', 'a broken pool forgets what is queued',
-     '        cfuti_fail(&all);\n        if (cfuti_pool_is_forked(p)) return;\n',
-     '        p->failing--, cfuti_pool_unuse(p);\n',
+     '    cfuti_pool_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN);\n', '    cfuti_pool_unuse(p);\n',
      'initializer_fails'),
 
     # ---- who waits for whom ----
