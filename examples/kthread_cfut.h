@@ -17,7 +17,8 @@
 static inline void *kt_array(size_t n, size_t size)
 {
     void *array = calloc(n, size);
-    return array ? array : (abort(), NULL);
+    if (!array) abort();
+    return array;
 }
 
 struct kt_range { void (*func)(void *, long, int); void *data; long n; atomic_long next; };
@@ -70,8 +71,8 @@ static inline void kt_pipeline(int n_threads, void *(*func)(void *, int, void *)
             struct kt_step in = {func, shared, &f[s - 1].out, s, s > 1 ? &f[s - 1].base : NULL};
 
             kt_run_step_submit(pools[s], &f[s], in);
-            if (kt_run_step_result_timeout(&f[s], 0) < CFUT_TIMEOUT)
-                kt_run_step(&in, &f[s].out);            /* it was refused */
+            /* refused: then here */
+            if (kt_run_step_result_timeout(&f[s], 0) < CFUT_TIMEOUT) kt_run_step(&in, &f[s].out);
         }
         f = &items[i % n * steps];
         kt_run_step_result(&f[steps - 1]);              /* the item that was here is through */

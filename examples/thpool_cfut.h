@@ -50,8 +50,8 @@ static inline threadpool thpool_init(int num_threads)
 
 static inline int thpool_add_work(threadpool t, void (*function)(void *), void *arg)
 {
-    thpool_run_future *f = (atomic_fetch_add(&t->jobs, 1),
-                            thpool_run_spawn(t->pool, (struct thpool_job){t, function, arg}));
+    atomic_fetch_add(&t->jobs, 1);
+    thpool_run_future *f = thpool_run_spawn(t->pool, (struct thpool_job){t, function, arg});
     int status = thpool_run_result_timeout(f, 0);       /* refused: it says why, at once */
 
     thpool_run_release(f);                      /* else it frees itself when it is done */
