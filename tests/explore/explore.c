@@ -937,6 +937,7 @@ static int start(void (*fn)(void *), void *arg)
     f->ticks = me ? me->ticks : 0;
     f->priority = (int)random_below(1000);
     memset(f->local, 0, LOCAL);
+    x_begin_local(f->local);
     memset(&f->clock, 0, sizeof f->clock);
     if (me) f->clock = me->clock;
     f->clock[number_of(f)] = 1;

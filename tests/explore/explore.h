@@ -165,6 +165,7 @@ void x_free(void *p);
 void x_noted(const void *p, size_t n, bool write);
 
 extern void *x_local;               /* the running fiber's 512 bytes, zero at its start */
+void x_begin_local(void *local);    /* to be defined: what is not zero of it */
 
 #define X_SITE ((x_site){ __func__, __LINE__ })
 #define X_LOAD(p, o) ((__typeof__(*(p)))x_load((p), sizeof *(p), (o), X_SITE))
@@ -223,6 +224,7 @@ extern void *x_local;               /* the running fiber's 512 bytes, zero at it
 /* What >>config would set. */
 #define CFUTI_TUNED
 enum { CFUTI_CACHE_LINE = 8, CFUTI_MAX_WORKERS = 8, CFUTI_WAITS = 1, CFUTI_AHEAD = 2,
+       CFUTI_HELPS = 4, CFUTI_HELP_DEPTH = 64,
        CFUTI_GATHER = 2, CFUTI_GRAVES = 4 };
 #define CFUTI_RING_MAX ((size_t)x_tune.ring)
 #define CFUTI_RING_MIN ((size_t)x_tune.ring)

@@ -144,6 +144,323 @@ SCENARIO(fork_against_cancelling_close,
     end_pool();
 }
 
+/* ---- the inlined fork and join: bare futures ---- */
+
+static int tally(const int *in, int *out) { return count_fn(in, out); }
+CFUT_TASK(tally, int, int);
+
+static tally_future bare[FUTURES];
+
+static void bare_fork(int i)
+{
+    memset(&bare[i], 0xAA, sizeof bare[i]);     /* what is not written shows */
+    tally_fork(&bare[i], i);
+}
+
+static void bare_join(int i)
+{
+    x_check(tally_join(&bare[i]) == CFUT_OK && bare[i].out == 10 * i);
+    x_gone(&bare[i], sizeof bare[i]);
+}
+
+static int bare_two_fn(const void *in, void *out)
+{
+    bare_fork(1);
+    bare_fork(2);
+    bare_join(2);
+    bare_join(1);
+    return count_fn(in, out);
+}
+static const cfut_task bare_two_task = { bare_two_fn, "bare", sizeof(int), sizeof(int) };
+
+static void begin_inlined(int w)
+{
+    become_worker(w);
+    cfuti_self()->place = cfuti_place_here();
+    cfuti_store_release(&worker(w)->record, cfuti_self());
+    cfuti_inline_forks(worker(w));
+}
+
+static void end_inlined(void)
+{
+    cfuti_inline_forks(NULL);
+    cfuti_store_release(&cfuti_self()->worker->record, (cfuti_thread *)NULL);
+    leave_workers();
+}
+
+static void run_first_inlined(void *arg)
+{
+    (void)arg;
+    begin_inlined(0);
+    cfuti_execute(cfuti_self(), &s.f[0]);
+    end_inlined();
+}
+
+/* arg: to the number of the worker that it is. */
+static void steal_inlined(void *arg)
+{
+    cfut_future *f;
+
+    begin_inlined(*(int *)arg);
+    f = cfuti_deque_steal(worker(0), true);
+    if (f) cfuti_execute(cfuti_self(), f);
+    end_inlined();
+}
+
+/* f[0] runs task, whose forks are inlined; thieves steal one each. */
+static void explore_bare(const cfut_task *task, int thieves)
+{
+    static int number[] = { 0, 1, 2 };
+
+    begin_staffed(thieves + 1);
+    make_pending(0);
+    s.f[0].task = task;
+    x_go(run_first_inlined, NULL);
+    for (int i = 1; i <= thieves; i++) x_go(steal_inlined, &number[i]);
+    x_join_all();
+    x_check(s.runs[0] == 1 && s.runs[1] == 1 && s.runs[2] == 1);
+    end_staffed();
+}
+
+SCENARIO(bare_fork_against_thief,
+         "A thief finds a bare future: it gets all fields, and the join has its result.",
+         .bound = 4)
+{
+    explore_bare(&bare_two_task, 1);
+}
+
+SCENARIO(bare_fork_against_two_thieves, "The same with two thieves.", .bound = 3)
+{
+    explore_bare(&bare_two_task, 2);
+}
+
+static int bare_three_fn(const void *in, void *out)
+{
+    for (int i = 1; i <= 3; i++) {
+        memset(&bare[i], 0xAA, sizeof bare[i]);
+        tally_fork(&bare[i], i);
+    }
+    for (int i = 3; i >= 1; i--) bare_join(i);
+    return count_fn(in, out);
+}
+static const cfut_task bare_three_task = { bare_three_fn, "three", sizeof(int), sizeof(int) };
+
+SCENARIO(bare_fork_into_a_full_deque,
+         "What finds no place is forked by the call, between bare ones.", .bound = 3, .ring = 2)
+{
+    explore_bare(&bare_three_task, 1);
+    x_check(s.runs[3] == 1);
+}
+
+/* A bare task that forks, fails with a text and asks for its future. */
+static int brood(const int *in, int *out)
+{
+    cfut_future *self = cfut_current_future();
+
+    x_check(self == &bare[*in].base);
+    bare_fork(*in + 1);
+    x_check(cfut_current_future() == self);
+    bare_join(*in + 1);
+    count_fn(in, out);
+    return cfut_fail(7, "brood %d", *in);
+}
+CFUT_TASK(brood, int, int);
+
+static int bare_outer_fn(const void *in, void *out)
+{
+    cfut_future *self = cfut_current_future();
+    brood_future *f = (brood_future *)(void *)&bare[1];
+
+    memset(f, 0xAA, sizeof *f);
+    brood_fork(f, 1);
+    x_check(brood_join(f) == 7 && f->out == 10);
+    x_check(!strcmp(cfut_error(&f->base), "brood 1"));
+    x_check(cfut_current_future() == self && f->base.status == 7);
+    x_gone(f, sizeof *f);
+    return count_fn(in, out);
+}
+static const cfut_task bare_outer_task = { bare_outer_fn, "outer", sizeof(int), sizeof(int) };
+
+SCENARIO(bare_fork_nests_and_fails,
+         "A task asks for its bare future, forks, and fails with a text, stolen or not.",
+         .bound = 4)
+{
+    explore_bare(&bare_outer_task, 2);
+}
+
+SCENARIO(bare_fork_in_a_pool, "The same in a pool of two.", .bound = 2)
+{
+    begin_pool(2);
+    submit_task(0, &bare_outer_task);
+    x_check(cfut_result(&s.f[0]) == CFUT_OK);
+    x_check(s.runs[0] == 1 && s.runs[1] == 1 && s.runs[2] == 1);
+    end_pool();
+}
+
+/* The same, but who waits for the stolen one takes what the thief forks. */
+SCENARIO(bare_fork_helped_by_its_join,
+         "A join of a stolen future runs what the thief forks meanwhile, or the thief does.",
+         .bound = 3, .spin_ns = 4000)
+{
+    explore_bare(&bare_outer_task, 1);
+}
+
+SCENARIO(bare_fork_helped_among_three, "The same with a second thief.", .bound = 2,
+         .spin_ns = 4000)
+{
+    explore_bare(&bare_outer_task, 2);
+}
+
+/* What the thief had before it stole is none of the join's business. */
+static int plain_outer_fn(const void *in, void *out)
+{
+    s.in[1] = 1;
+    cfut_fork(&s.f[1], &fork_nested_task, &s.in[1], &s.out[1]);
+    x_check(cfut_join(&s.f[1]) == CFUT_OK && s.out[1] == 10 && s.out[2] == 20);
+    return count_fn(in, out);
+}
+static const cfut_task plain_outer_task = { plain_outer_fn, "plain", sizeof(int), sizeof(int) };
+
+SCENARIO(fork_helped_by_its_join, "The same for forks by the call, without membarrier.",
+         .bound = 3, .spin_ns = 4000, .portable = true)
+{
+    explore_bare(&plain_outer_task, 1);
+}
+
+static void run_the_strange(void *arg)
+{
+    begin_inlined(1);
+    act_as(1);
+    *(cfut_future **)arg = cfuti_deque_steal(worker(0), true);
+    if (*(cfut_future **)arg) cfuti_execute(cfuti_self(), *(cfut_future **)arg);
+    while ((*(cfut_future **)arg = cfuti_pop(worker(1))) != NULL)
+        cfuti_execute(cfuti_self(), *(cfut_future **)arg);
+    end_inlined();
+}
+
+static int strange_outer_fn(const void *in, void *out)
+{
+    fork_task(1);
+    x_check(cfut_join(&s.f[1]) == CFUT_OK);
+    return count_fn(in, out);
+}
+static const cfut_task strange_outer_task = { strange_outer_fn, "outer", sizeof(int),
+                                              sizeof(int) };
+
+static int strange_fn(const void *in, void *out)
+{
+    s.got[2] = cfuti_self()->worker == worker(0);
+    return count_fn(in, out);
+}
+static const cfut_task strange_task = { strange_fn, "strange", sizeof(int), sizeof(int) };
+
+SCENARIO(join_helps_with_nothing_else,
+         "A join that waits takes no task of the thief that it does not wait for.",
+         .bound = 3, .spin_ns = 4000)
+{
+    static cfut_future *taken;
+
+    begin_staffed(2);
+    make_pending(0);
+    s.f[0].task = &strange_outer_task;
+    make_pending(2);
+    s.f[2].task = &strange_task;
+    act_as(1);
+    x_check(cfuti_push(worker(1), &s.f[2]));    /* in the thief's deque before it steals */
+    cfuti_self()->worker = NULL;
+    x_go(run_first_inlined, NULL);
+    x_go(run_the_strange, &taken);
+    x_join_all();
+    x_check(s.runs[0] == 1 && s.runs[1] == 1 && s.runs[2] == 1);
+    x_check(s.got[2] == 0);         /* it has run on its own thread */
+    end_staffed();
+}
+
+static void count_bare(cfut_future *f, void *user)
+{
+    (void)user;
+    x_check(f == &bare[1].base && f->status == CFUT_OK);
+    s.calls[1]++;
+}
+
+/* The forker looks at its future, and adds a callback, while a thief dresses it. */
+static int bare_dressed_fn(const void *in, void *out)
+{
+    bare_fork(1);
+    bare_fork(2);
+    s.answer[0] = (int)cfut_future_state(&bare[1].base);
+    x_check(cfut_on_done(&bare[1].base, count_bare, NULL) == CFUT_OK);
+    bare_join(2);
+    x_check(tally_join(&bare[1]) == CFUT_OK && bare[1].out == 10);
+    x_check(s.calls[1] == 1);
+    x_gone(&bare[1], sizeof bare[1]);
+    return count_fn(in, out);
+}
+static const cfut_task bare_dressed_task = { bare_dressed_fn, "dressed", sizeof(int),
+                                             sizeof(int) };
+
+SCENARIO(bare_fork_asked_while_stolen,
+         "The forker wants more of a bare future while a thief takes it: both see it whole.",
+         .bound = 3)
+{
+    explore_bare(&bare_dressed_task, 1);
+    x_check(s.calls[1] == 1);
+}
+
+/* The forker cancels it, and then joins. */
+static int bare_cancelled_fn(const void *in, void *out)
+{
+    bare_fork(1);
+    bare_fork(2);
+    s.got[1] = cfut_cancel(&bare[1].base);
+    bare_join(2);
+    s.status[1] = tally_join(&bare[1]);
+    x_check(s.status[1] == (s.got[1] ? CFUT_CANCELLED : CFUT_OK));
+    x_check(s.runs[1] == !s.got[1]);
+    x_gone(&bare[1], sizeof bare[1]);
+    return count_fn(in, out);
+}
+static const cfut_task bare_cancelled_task = { bare_cancelled_fn, "cancelled", sizeof(int),
+                                               sizeof(int) };
+
+SCENARIO(bare_fork_cancelled_by_its_forker,
+         "A cancel of a bare future and a thief: one of them has it.", .bound = 3)
+{
+    static int thief = 1;
+
+    begin_staffed(2);
+    make_pending(0);
+    s.f[0].task = &bare_cancelled_task;
+    x_go(run_first_inlined, NULL);
+    x_go(steal_inlined, &thief);
+    x_join_all();
+    x_check(s.runs[0] == 1 && s.runs[2] == 1);
+    end_staffed();
+}
+
+static int bare_and_maybe_fn(const void *in, void *out)
+{
+    bare_fork(1);
+    s.status[1] = tally_join(&bare[1]);
+    x_check(s.status[1] == (s.runs[1] ? CFUT_OK : CFUT_CANCELLED));
+    x_gone(&bare[1], sizeof bare[1]);
+    return count_fn(in, out);
+}
+static const cfut_task bare_and_maybe_task = { bare_and_maybe_fn, "maybe", sizeof(int),
+                                               sizeof(int) };
+
+SCENARIO(bare_fork_against_cancelling_close,
+         "A cancelling close takes a bare future out of the deque, or it runs.", .bound = 3)
+{
+    begin_pool(1);
+    submit_task(0, &bare_and_maybe_task);
+    x_go(close_and_cancel, NULL);
+    s.status[0] = cfut_result(&s.f[0]);
+    x_check(s.status[0] == CFUT_OK || s.status[0] == CFUT_CANCELLED);
+    x_join_all();
+    end_pool();
+}
+
 /* ---- map ---- */
 
 enum { ITEMS = 4 };
@@ -185,6 +502,13 @@ SCENARIO(map_on_two_workers, "Every item runs once, whoever runs it.", .bound = 
     x_check(cfut_map(s.pool, &item_task, items_in, items_out, 3, &desc) == CFUT_OK);
     check_items(3);
     end_pool();
+}
+
+SCENARIO(map_helped_by_its_joins,
+         "The same, where a join helps, and the caller calls the second worker.", .bound = 1,
+         .spin_ns = 4000)
+{
+    map_on_two_workers();
 }
 
 SCENARIO(map_where_the_caller_runs, "The caller takes part: every item runs once.", .bound = 2)

@@ -21,6 +21,16 @@ void x_reset(void)
     cfuti_pools_made = 0;
 }
 
+/* A thread that is no worker has a deque that is always full: see >>fork-join. */
+void x_begin_local(void *local)
+{
+    void *before = x_local;
+
+    x_local = local;
+    cfuti_place_here()->deque = &cfuti_no_deque;
+    x_local = before;
+}
+
 /* What lives on are the handles of ended pools. */
 void x_finally(void)
 {
