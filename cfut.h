@@ -5191,10 +5191,12 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    has published the range: it is a pusher, too, with P1 and P2 seq_cst
    (cfuti_take).
    If all others are parked, nobody can push, and K2 needs no barrier.
-   QUIET PUSHES, of a map's first worker (>>map), leave out P2: the map's caller calls
-   in its place, after it has taken back the permission for them. Who parks later
-   takes the pool's lock after that; who is called then is told to look at private
-   tasks, too. So K2 sees a quiet push, or the pusher sees that it may not be quiet.
+   QUIET PUSHES, of a map's first worker (>>map), load the map's word quiet after P1,
+   and leave out P2 while it is set: the map's caller clears it, and then calls in its
+   place. Who parks later takes the pool's lock after that, and passes its barrier; who
+   is called is told to look at private tasks, too. So K2 sees a quiet push, or the
+   pusher sees that it may not be quiet. (If it looked before P1, a worker could come,
+   look, and park in between.)
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -10504,9 +10506,9 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
    the deque is looked at, which is the largest, and CFUTI_HELP_DEPTH tasks.
    It looks for CFUT_SPIN_NS, then it sleeps. CFUTI_HELPS bounds its stack. */
 
-/* quietly: without calling anybody who is idle. */
+/* quiet: NULL, or a word: while it is not 0, nobody who is idle is called. */
 static inline void cfuti_fork_as(cfut_future *f, const cfut_task *task, const void *in, void *out,
-                                 bool quietly)
+                                 const uint32_t *quiet)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_worker *w = t->worker;
@@ -10522,14 +10524,14 @@ static inline void cfuti_fork_as(cfut_future *f, const cfut_task *task, const vo
     if (!w || !cfuti_top() || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
     f->owner = (uintptr_t)w->pool;
     if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
-    else if (!quietly) cfuti_pushed(w);
+    else if (!quiet || !cfuti_load_light(quiet)) cfuti_pushed(w);
     cfuti_trace_end(CFUTI_SUBMITS, f, task, began, 0);
 }
 
 CFUTDEF CFUTI_NOINLINE void cfut_fork(cfut_future *f, const cfut_task *task, const void *in,
                                       void *out)
 {
-    cfuti_fork_as(f, task, in, out, false);
+    cfuti_fork_as(f, task, in, out, NULL);
 }
 
 /* Runs f, which is pending and known to this thread alone. */
@@ -10597,12 +10599,12 @@ static cfut_future *cfuti_help_find(cfuti_worker *w, const cfuti_thread *runner,
 static CFUTI_NOINLINE void cfuti_help(cfuti_thread *t, cfut_future *f, const cfuti_wish *wish)
 {
     cfuti_wish above = { cfuti_is_forked_above, f };
-    cfut_ns since = cfuti_now(), now = since;
-    bool force = false;
+    cfut_ns since = cfuti_now(), idle = 0;
+    bool force = false;             /* a barrier for all threads: now and then, and at last */
 
     if (t->helps == CFUTI_HELPS) return;
     t->helps++;
-    while (!cfuti_seen_final(f) && now - since < CFUT_SPIN_NS) {
+    while (!cfuti_seen_final(f)) {
         uintptr_t owner = cfuti_load_relaxed(&f->owner);        /* relaxed: only compared */
         cfut_future *x = NULL;
 
@@ -10610,11 +10612,11 @@ static CFUTI_NOINLINE void cfuti_help(cfuti_thread *t, cfut_future *f, const cfu
             x = cfuti_help_find(t->worker, wish ? NULL : (const cfuti_thread *)(owner - 1), force,
                                 wish ? wish : &above);
         if (x) cfuti_execute(t, x);
+        else if (force && idle >= CFUT_SPIN_NS) break;
         else for (int i = 0; i < 16; i++) cfuti_pause();
-        now = cfuti_now();
-        if (x) since = now;
-        /* a barrier for all threads is worth it when it has nothing else to do */
-        force = !x && !force && now - since > CFUT_SPIN_NS / 8;
+        if (x) since = cfuti_now();
+        idle = cfuti_now() - since;
+        force = idle >= CFUT_SPIN_NS || (!force && idle > CFUT_SPIN_NS / 8);
     }
     t->helps--;
 }
@@ -10831,7 +10833,7 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
     cfuti_piece upper, *p = &upper;
 
     cfuti_piece_init(p, m, lo + chunks / 2 * m->grain, r->hi);
-    cfuti_fork_as(&upper.f, &cfuti_piece_task, &p, NULL, cfuti_load_relaxed(&m->quiet) != 0);
+    cfuti_fork_as(&upper.f, &cfuti_piece_task, &p, NULL, &m->quiet);
     if (cfuti_load_relaxed(&m->hungry)) cfuti_share(w);     /* relaxed: a hint */
     r->upper = p;
     r->at = r->hi = upper.lo;
@@ -11100,7 +11102,7 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
     if (cfuti_load_relaxed(&m->quiet) && !t->woke) status = cfuti_result(&root.f, CFUT_SPIN_NS + 1, true);
     if (status == CFUT_TIMEOUT && cfuti_load_relaxed(&m->quiet)) {
-        cfuti_store_relaxed(&m->quiet, 0u);     /* relaxed: carried by the pool's lock */
+        cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
         cfuti_call_more(m->pool);
         t->woke = true;             /* no need to spin again */
     }

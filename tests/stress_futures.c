@@ -1,5 +1,5 @@
-/* stress_futures.c: random submits, forks, cancels, results, waits, iterations
-   and callbacks, from outside threads and from tasks, on futures that each lie in a
+/* stress_futures.c: random submits, forks, maps, cancels, results, waits,
+   iterations and callbacks, from outside threads and from tasks, on futures that each lie in a
    page of their own, unmapped as soon as that is allowed. Every future must
    reach exactly one final state, and every result must be right.
 
@@ -97,7 +97,40 @@ static void nest(struct ticket *t)
     pages_end(&pages);
 }
 
-/* A tree of forks, here and there with a cancel or a submit in between. */
+/* A map whose items cost nothing, little or much, in stretches. */
+struct item { int spins, i; };
+enum { ITEMS = 48 };
+
+static int item(const struct item *in, int *out)
+{
+    for (volatile int n = in->spins; n > 0; n = n - 1) {}
+    *out += in->i + 1;              /* twice would show */
+    return CFUT_OK;
+}
+CFUT_TASK(item, struct item, int);
+
+static void map_some(struct phase *phase, uint64_t seed)
+{
+    struct item in[ITEMS];
+    int out[ITEMS] = { 0 }, status[ITEMS], n = 1 + (int)(next_random(&seed) % ITEMS);
+    cfut_map_desc desc = { 0 };
+    int spins = 0, result;
+
+    for (int i = 0; i < n; i++) {
+        if (next_random(&seed) % 8 == 0)
+            spins = (1 << next_random(&seed) % 4 * 4) - 1;
+        in[i] = (struct item){ spins, i };
+    }
+    desc.status = status;
+    desc.chunksize = next_random(&seed) % 4 == 0 ? 3 : 0;
+    desc.caller_runs = next_random(&seed) % 4 == 0;
+    result = item_map_with(phase->pool, in, out, (size_t)n, &desc);
+    expect(result == CFUT_OK || get(&phase->closing), "a map failed", result, n);
+    for (int i = 0; i < n; i++)
+        expect(out[i] == (status[i] == CFUT_OK ? i + 1 : 0), "an item is wrong", out[i], i);
+}
+
+/* A tree of forks, here and there with a cancel, a submit or a map in between. */
 struct twig { struct phase *phase; uint64_t seed; int height; cfut_future *self; };
 enum { TWIGS = 3 };
 
@@ -133,6 +166,8 @@ static int twig(const struct twig *in, int *nodes)
     if (submits)
         twig_submit(in->phase->pool, &submitted,
                     (struct twig){ in->phase, seed, 0, &submitted.base });
+    if (next_random(&seed) % 16 == 0)
+        map_some(in->phase, seed);
     if (n && next_random(&seed) % 8 == 0)
         cancelled[seed % (unsigned)n] = cfut_cancel(&f[seed % (unsigned)n].base);
     for (int i = n - 1; i >= 0; i--)
@@ -405,10 +440,11 @@ static void run_batch(struct phase *phase, struct pages *pages, int depth, uint6
     b.n = 1 + (int)chance(&b, depth ? NESTED_BATCH : BATCH);
     submit_all(&b);
     for (int k = (int)chance(&b, 5); k > 0; k--) {
-        switch (chance(&b, 4)) {
+        switch (chance(&b, 5)) {
         case 0: cancel_some(&b); break;
         case 1: take_results(&b); break;
         case 2: wait_for_some(&b); break;
+        case 3: map_some(phase, b.seed); break;
         default: iterate_some(&b); break;
         }
     }

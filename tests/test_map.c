@@ -610,6 +610,35 @@ START_TEST(map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile)
 END_TEST
 
 /* SEM 50: costs from nothing to a millisecond. */
+/* The half that the second worker took has parts that the first one runs at its join:
+   items 2 and 3 are under way at once. */
+static struct gate half_begun[4];
+
+static int meets_in_the_upper_half(const int *i, int *out)
+{
+    gate_open(&half_begun[*i]);
+    if (*i == 1) gate_wait(&half_begun[2]);
+    if (*i == 2) gate_wait(&half_begun[3]);
+    *out = *i;
+    return CFUT_OK;
+}
+CFUT_TASK(meets_in_the_upper_half, int, int);
+
+START_TEST(map_whose_upper_half_is_dear_is_helped_by_who_has_done_the_lower)
+{
+    cfut_executor *pool = pool_of(2);
+    int in[4] = { 0, 1, 2, 3 }, out[4];
+
+    for (int round = 0; round < 50; round++) {
+        for (int i = 0; i < 4; i++)
+            gate_init(&half_begun[i]);
+        ck_assert_int_eq(meets_in_the_upper_half_map(pool, in, out, 4), CFUT_OK);
+        ck_assert_int_eq(out[3], 3);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 START_TEST(map_with_skewed_costs_gives_all_results)
 {
     enum { N = 400 };
@@ -1497,6 +1526,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_with_a_slow_first_item_does_the_others_meanwhile);
     tcase_add_test(tc, map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile);
     tcase_add_test(tc, map_with_skewed_costs_gives_all_results);
+    tcase_add_test(tc, map_whose_upper_half_is_dear_is_helped_by_who_has_done_the_lower);
     tcase_add_test(tc, map_nested_with_one_worker_ends);
     tcase_add_test(tc, map_nested_in_a_pool_ends);
     tcase_add_test(tc, map_on_another_pool_inside_a_task_ends);

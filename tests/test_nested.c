@@ -365,6 +365,65 @@ START_TEST(fork_join_recursion_ends)
 }
 END_TEST
 
+/* A join that waits for a stolen task runs what the thief forks, which cannot. */
+
+struct stolen { struct gate begun, forked, ran; };
+
+static int opens_ran(struct stolen *const *s, int *out)
+{
+    gate_open(&(*s)->ran);
+    *out = 1;
+    return CFUT_OK;
+}
+CFUT_TASK(opens_ran, struct stolen *, int);
+
+static int forks_and_is_busy(struct stolen *const *s, int *out)
+{
+    opens_ran_future f;
+    int status;
+
+    gate_open(&(*s)->begun);
+    opens_ran_fork(&f, *s);
+    gate_open(&(*s)->forked);
+    gate_wait(&(*s)->ran);
+    status = opens_ran_join(&f);
+    *out = f.out;
+    return status;
+}
+CFUT_TASK(forks_and_is_busy, struct stolen *, int);
+
+static int joins_what_is_stolen(struct stolen *const *s, int *out)
+{
+    forks_and_is_busy_future f;
+    int status;
+
+    forks_and_is_busy_fork(&f, *s);
+    gate_wait(&(*s)->forked);
+    status = forks_and_is_busy_join(&f);
+    *out = f.out;
+    return status;
+}
+CFUT_TASK(joins_what_is_stolen, struct stolen *, int);
+
+START_TEST(join_of_a_stolen_task_runs_what_that_forks)
+{
+    cfut_executor *pool = pool_of(2);
+
+    for (int i = 0; i < 100; i++) {
+        joins_what_is_stolen_future f;
+        struct stolen s;
+
+        gate_init(&s.begun);
+        gate_init(&s.forked);
+        gate_init(&s.ran);
+        joins_what_is_stolen_submit(pool, &f, &s);
+        ck_assert_int_eq(joins_what_is_stolen_result(&f), CFUT_OK);
+        ck_assert_int_eq(f.out, 1);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 static int who_am_i(cfut_future *const *self, pthread_t *thread)
 {
     *thread = pthread_self();
@@ -1555,6 +1614,7 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, nested_wait_runs_no_unrelated_task);
     tcase_add_test(tc, nested_timed_wait_with_one_worker_only_sleeps);
     tcase_add_test(tc, fork_join_recursion_ends);
+    tcase_add_test(tc, join_of_a_stolen_task_runs_what_that_forks);
     tcase_add_test(tc, fork_outside_a_worker_runs_at_the_join);
     tcase_add_test(tc, fork_of_many_then_join_in_reverse_ends);
     tcase_add_test(tc, join_returns_the_forked_tasks_status);

@@ -327,52 +327,57 @@ SCENARIO(fork_helped_by_its_join, "The same for forks by the call, without memba
     explore_bare(&plain_outer_task, 1);
 }
 
-static void run_the_strange(void *arg)
+static int strange_fn(const void *in, void *out)
 {
+    s.got[2] = cfuti_self()->worker == worker(1);
+    return count_fn(in, out);
+}
+static const cfut_task strange_task = { strange_fn, "strange", sizeof(int), sizeof(int) };
+
+/* Has forked something before it comes to steal. */
+static int strange_host_fn(const void *in, void *out)
+{
+    cfut_future *f;
+
+    s.in[2] = 2;
+    cfut_fork(&s.f[2], &strange_task, &s.in[2], &s.out[2]);
+    f = cfuti_deque_steal(worker(0), true);
+    if (f) cfuti_execute(cfuti_self(), f);
+    x_check(cfut_join(&s.f[2]) == CFUT_OK);
+    return count_fn(in, out);
+}
+static const cfut_task strange_host_task = { strange_host_fn, "host", sizeof(int), sizeof(int) };
+
+static void run_the_host(void *arg)
+{
+    (void)arg;
     begin_inlined(1);
-    act_as(1);
-    *(cfut_future **)arg = cfuti_deque_steal(worker(0), true);
-    if (*(cfut_future **)arg) cfuti_execute(cfuti_self(), *(cfut_future **)arg);
-    while ((*(cfut_future **)arg = cfuti_pop(worker(1))) != NULL)
-        cfuti_execute(cfuti_self(), *(cfut_future **)arg);
+    cfuti_execute(cfuti_self(), &s.f[3]);
     end_inlined();
 }
 
-static int strange_outer_fn(const void *in, void *out)
+static int simple_outer_fn(const void *in, void *out)
 {
     fork_task(1);
     x_check(cfut_join(&s.f[1]) == CFUT_OK);
     return count_fn(in, out);
 }
-static const cfut_task strange_outer_task = { strange_outer_fn, "outer", sizeof(int),
-                                              sizeof(int) };
-
-static int strange_fn(const void *in, void *out)
-{
-    s.got[2] = cfuti_self()->worker == worker(0);
-    return count_fn(in, out);
-}
-static const cfut_task strange_task = { strange_fn, "strange", sizeof(int), sizeof(int) };
+static const cfut_task simple_outer_task = { simple_outer_fn, "simple", sizeof(int), sizeof(int) };
 
 SCENARIO(join_helps_with_nothing_else,
-         "A join that waits takes no task of the thief that it does not wait for.",
-         .bound = 3, .spin_ns = 4000)
+         "A join that waits does not take what the thief has forked before.", .bound = 3,
+         .spin_ns = 4000)
 {
-    static cfut_future *taken;
-
     begin_staffed(2);
     make_pending(0);
-    s.f[0].task = &strange_outer_task;
-    make_pending(2);
-    s.f[2].task = &strange_task;
-    act_as(1);
-    x_check(cfuti_push(worker(1), &s.f[2]));    /* in the thief's deque before it steals */
-    cfuti_self()->worker = NULL;
+    s.f[0].task = &simple_outer_task;
+    make_pending(3);
+    s.f[3].task = &strange_host_task;
     x_go(run_first_inlined, NULL);
-    x_go(run_the_strange, &taken);
+    x_go(run_the_host, NULL);
     x_join_all();
-    x_check(s.runs[0] == 1 && s.runs[1] == 1 && s.runs[2] == 1);
-    x_check(s.got[2] == 0);         /* it has run on its own thread */
+    for (int i = 0; i < 4; i++) x_check(s.runs[i] == 1);
+    x_check(s.got[2] == 1);         /* on its own thread */
     end_staffed();
 }
 
@@ -509,6 +514,76 @@ SCENARIO(map_helped_by_its_joins,
          .spin_ns = 4000)
 {
     map_on_two_workers();
+}
+
+/* Item 0 waits for item 1, which nobody may count on, but which shows who runs it. */
+static int item_blocks_fn(const void *in, void *out)
+{
+    if (*(const int *)in == 0) pass_gate(0);
+    else open_gate(0);
+    return item_fn(in, out);
+}
+static const cfut_task item_blocks_task = { item_blocks_fn, "blocks", sizeof(int), sizeof(int) };
+
+SCENARIO(map_quiet_and_its_first_item_blocks,
+         "A map that began quietly gets a second worker, though the first does nothing more.",
+         .bound = 2, .spin_ns = 2000)
+{
+    cfut_map_desc desc = { 0 };
+
+    begin_map(2);
+    desc.status = item_status;
+    x_check(cfut_map(s.pool, &item_blocks_task, items_in, items_out, 2, &desc) == CFUT_OK);
+    check_items(2);
+    end_pool();
+}
+
+static int item_alone_fn(const void *in, void *out)
+{
+    const cfuti_range *r = cfuti_self()->range;
+
+    for (const cfuti_range *o = r; o; o = o->outer) x_check(o->map == r->map);
+    x_pause(1);                     /* others come in between */
+    return item_fn(in, out);
+}
+static const cfut_task item_alone_task = { item_alone_fn, "alone", sizeof(int), sizeof(int) };
+
+static int map_two_fn(const void *in, void *out)
+{
+    int from = *(const int *)in ? 2 : 0;
+
+    x_check(cfut_map(s.pool, &item_alone_task, items_in + from, items_out + from, 2, NULL) ==
+            CFUT_OK);
+    return count_fn(in, out);
+}
+static const cfut_task map_two_task = { map_two_fn, "two", sizeof(int), sizeof(int) };
+
+static void run_second_inlined(void *arg)
+{
+    (void)arg;
+    begin_inlined(2);
+    cfuti_execute(cfuti_self(), &s.f[1]);
+    end_inlined();
+}
+
+SCENARIO(map_helps_only_itself, "A join in a map runs no part of another map.", .bound = 2,
+         .spin_ns = 8000)
+{
+    static int thief = 1;
+
+    begin_map(3);
+    end_pool();
+    begin_staffed(3);
+    for (int i = 0; i < 2; i++) {
+        make_pending(i);
+        s.f[i].task = &map_two_task;
+    }
+    x_go(run_first_inlined, NULL);
+    x_go(steal_inlined, &thief);
+    x_go(run_second_inlined, NULL);
+    x_join_all();
+    for (int i = 0; i < ITEMS; i++) x_check(item_runs[i] == 1 && items_out[i] == 10 * i);
+    end_staffed();
 }
 
 SCENARIO(map_where_the_caller_runs, "The caller takes part: every item runs once.", .bound = 2)

@@ -106,16 +106,16 @@ WEAKER = {
 
 
 # Sections that the explorer does not compile.
-ABSENT = {'os-process', 'trace', 'process', 'process-pool'}
+ABSENT = {'atomics', 'os-posix', 'os-windows', 'os-process', 'trace', 'process', 'process-pool'}
 
 
 def order_mutants(header):
     """(line, function, old name, new name, occurrence) for each call in the
-    implementation."""
+    implementation, and in the inlined fork and join."""
     found = []
     function = section = '?'
     lines = header.splitlines()
-    begin = next(i for i, l in enumerate(lines) if '>>memory   allocation' in l)
+    begin = next(i for i, l in enumerate(lines) if 'what the inlined fork and join' in l)
     comment = False
     for number, line in enumerate(lines[begin:], begin + 1):
         code = line.split('/*')[0] if not comment else ''

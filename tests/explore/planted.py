@@ -318,6 +318,42 @@ BUGS = [
      '                   cfuti_unqueue(t->worker->pool, f)))',
      '                   (cfuti_unqueue(t->worker->pool, f), true)))',
      'fork_against'),
+    ('join_helps_with_anything', 'a join that waits runs whatever the thief has forked or had before',
+     '        if (cfuti_future_at(top) == f) return true;\n        top = top & 1',
+     '        return true;\n        top = top & 1',
+     'join_helps'),
+    ('help_reads_private_tasks', 'who helps looks at a task whose owner may take it without a lock',
+     '        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->deque.lim)) &&\n'
+     '            !(force && cfuti_share_oldest(w, t)))\n            break;\n'
+     '        x = cfuti_load_relaxed(slot);\n'
+     '        if (wish && x > CFUTI_DEAD && !wish->fits((const cfut_future *)x, wish->arg)) {\n'
+     '            x = CFUTI_EMPTY;\n            break;\n        }\n',
+     '        x = cfuti_load_relaxed(slot);\n'
+     '        if (wish && x > CFUTI_DEAD && !wish->fits((const cfut_future *)x, wish->arg)) {\n'
+     '            x = CFUTI_EMPTY;\n            break;\n        }\n'
+     '        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->deque.lim)) &&\n'
+     '            !(force && cfuti_share_oldest(w, t))) {\n'
+     '            x = CFUTI_EMPTY;\n            break;\n        }\n',
+     'helped'),
+    ('bare_slot_of_a_thief', 'a join takes a stolen bare future for its own',
+     '    if (__builtin_expect((ptrdiff_t)(b - cfuti_load_relaxed(&d->lim)) < 0, 0))  /* O2 */\n'
+     '        return cfuti_join_shared(f);\n', '',
+     'bare_fork_against'),
+    ('bare_not_dressed', 'a thief leaves a bare future without its owner and its places',
+     '    if (x > CFUTI_DEAD) cfuti_dress_taken(w, (cfut_future *)x);\n    cfuti_unlock(&w->lock);',
+     '    cfuti_unlock(&w->lock);', 'bare_fork_against'),
+    ('map_helps_another_map', 'a join of a map runs parts of others',
+     '(*(cfuti_piece *const *)x->in)->map == map;', '(*(cfuti_piece *const *)x->in)->map != NULL;',
+     'map_helps'),
+    ('map_stays_quiet', 'the caller of a map that lasts calls nobody',
+     '        cfuti_call_more(m->pool);\n', '', 'map_quiet'),
+    ('quiet_looks_first', 'a quiet push looks before it pushes whether it still may be quiet',
+     '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;\n'
+     '    else if (!quiet || !cfuti_load_light(quiet)) cfuti_pushed(w);\n',
+     '    bool loud = !quiet || !cfuti_load_light(quiet);\n'
+     '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;\n'
+     '    else if (loud) cfuti_pushed(w);\n',
+     'map_quiet'),
     ('map_does_not_wait', 'a map whose time is over does not wait for what runs',
      '        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;\n    }\n',
      '        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;\n        return status;\n    }\n',
