@@ -44,7 +44,7 @@ struct side {
 static const struct program program_java = {
     "Java FJP", "a program: ForkJoinPool, garbage collected, warmed up for 0.3 s",
     BENCH_JAVA, BENCH_JAVA_VERSION,
-    " W1 W1b W2 W2f W3 W3c W4a W4b-growing W4b-dear W4c W5 W6 ", 1};
+    " W1 W1b W2 W2f W3 W3c W4a W4b-growing W4b-dear W4c W5 W6 ", 2};
 #endif
 #ifdef BENCH_PYTHON
 static const struct program program_python = {

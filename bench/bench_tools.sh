@@ -5,7 +5,7 @@
 #   bench_tools.sh [--quick] [--csv-file FILE]     CFSUM, PARGZ: the programs
 set -eu
 
-runs=7 files=2000 mib=64
+runs=7 files=2000 mib=32
 csv=/dev/null
 while [ $# != 0 ]; do
     case $1 in
