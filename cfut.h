@@ -4924,7 +4924,7 @@ static CFUTI_NOINLINE void cfuti_dress(const cfut_future *bare)
 
     if (!w || cfuti_pool_is_forked(w->pool)) return;
     cfuti_lock(&w->lock);
-    if (cfuti_load_acquire(&f->state) & CFUTI_BARE) {   /* acquire: slot, from a thief */
+    if (cfuti_load_relaxed(&f->state) & CFUTI_BARE) {   /* relaxed: the lock carries it */
         i = (size_t)f->slot;
         if (!cfuti_below(i, w->top) && cfuti_below(i, w->deque.bot) &&
             cfuti_load_relaxed(cfuti_slot(w, i)) == (uintptr_t)f)

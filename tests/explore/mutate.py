@@ -126,7 +126,7 @@ def order_mutants(header):
         title = re.match(r'    >>([a-z-]+) ', line)
         if title:
             section = title.group(1)
-        if section in ABSENT:
+        if section in ABSENT or line.startswith('#'):
             continue
         head = re.match(r'[A-Za-z].*?\b(cfuti?_\w+)\(', line)
         if head and not line.rstrip().endswith(';'):
