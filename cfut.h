@@ -168,7 +168,8 @@ WAITING AND DEADLOCK
   A task may wait for other tasks, in the same pool too. If what it waits for
   is still queued in its own pool, the waiting worker runs that task there and
   then; if it runs elsewhere the worker sleeps. It never runs unrelated tasks
-  meanwhile. So nested waits finish with one worker.
+  meanwhile. (A join runs what the task that it waits for has forked; who waits in
+  a map, other items of it.) So nested waits finish with one worker.
   Timed waits only sleep; they run nothing. So in a pool of one worker a timed wait
   for what is queued there runs out of time.
   If tasks wait for each other in a circle, the wait that would close it returns
@@ -9198,7 +9199,8 @@ static int cfuti_procs_name_hooks(cfuti_procs *p)
         return cfuti_sys_had_no_room() ? CFUT_NO_MEMORY : CFUT_UNSUPPORTED;
     c->initializer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.initializer);
     c->finalizer = cfuti_procs_name_hook(p, (void (*)(void))p->desc.finalizer);
-    return c->initializer < -1 || c->finalizer < -1 ? (int)CFUT_INVALID : (int)CFUT_OK;
+    if (c->initializer < -1) return c->initializer;
+    return c->finalizer < -1 ? c->finalizer : (int)CFUT_OK;
 }
 
 /* The sizes of all parts. A worker's bulk is a hole in the file until it is used;
