@@ -4634,6 +4634,8 @@ typedef struct cfuti_worker {
     uint32_t lock;                  /* of the deque */
     uint32_t word;                  /* 0: sleeps while parked; 1: woken */
     size_t top;                     /* written under lock; others read it as a hint */
+    size_t strange;                 /* what stands below it was pushed by a thread that is
+                                       gone; under lock */
     size_t lo, hi;                  /* its range of the inbox; written by the owner */
     cfuti_thread *record;           /* its thread's; NULL: not running yet */
     char pad2[CFUTI_CACHE_LINE];
@@ -4870,7 +4872,8 @@ static cfut_future *cfuti_deque_steal_wish(cfuti_worker *w, bool force, const cf
             !(force && cfuti_share_oldest(w, t)))
             break;
         x = cfuti_load_relaxed(slot);
-        if (wish && x > CFUTI_DEAD && !wish->fits((const cfut_future *)x, wish->arg)) {
+        if (wish && x > CFUTI_DEAD && (cfuti_below(w->top, w->strange) ||
+                                       !wish->fits((const cfut_future *)x, wish->arg))) {
             x = CFUTI_EMPTY;
             break;
         }
@@ -6087,6 +6090,9 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
     cfuti_workers_remove(t);
     t->worker = NULL;
     if (cfuti_pool_is_forked(w->pool)) return;
+    cfuti_lock(&w->lock);
+    w->strange = w->deque.bot;      /* who forked it is on no stack any more */
+    cfuti_unlock(&w->lock);
     cfuti_store_release(&w->record, (cfuti_thread *)NULL);
     if (w->ready) {
         cfuti_replace_worker(w);
@@ -6347,7 +6353,7 @@ static cfuti_pool *cfuti_pool_memory(void)
    an index, cannot be taken for another's. */
 static void cfuti_deque_init(cfuti_worker *w, size_t size, uintptr_t *ring)
 {
-    w->top = w->deque.bot = w->deque.lim = SIZE_MAX / 2 + 1;
+    w->top = w->strange = w->deque.bot = w->deque.lim = SIZE_MAX / 2 + 1;
     w->deque.room = w->top + size;
     w->deque.ring = ring;
     w->deque.mask = size - 1;
@@ -10509,7 +10515,8 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
    Whether x is above f: the tasks of x's forker lead outwards from x's next, by next
    of bare ones and outer of frames, to f or not. They are read under the lock of the
    deque that x stands in, and only while x is shared: so their thread does not get
-   past its join of x, which would need that lock, and they stay. Only the oldest of
+   past its join of x, which would need that lock, and they stay. (Those of a thread
+   that has ended do not: what it left in its deque is strange.) Only the oldest of
    the deque is looked at, which is the largest, and CFUTI_HELP_DEPTH tasks.
    It looks for CFUT_SPIN_NS, then it sleeps. CFUTI_HELPS bounds its stack. */
 

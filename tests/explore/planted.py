@@ -326,7 +326,8 @@ BUGS = [
      '        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->deque.lim)) &&\n'
      '            !(force && cfuti_share_oldest(w, t)))\n            break;\n'
      '        x = cfuti_load_relaxed(slot);\n'
-     '        if (wish && x > CFUTI_DEAD && !wish->fits((const cfut_future *)x, wish->arg)) {\n'
+     '        if (wish && x > CFUTI_DEAD && (cfuti_below(w->top, w->strange) ||\n'
+     '                                       !wish->fits((const cfut_future *)x, wish->arg))) {\n'
      '            x = CFUTI_EMPTY;\n            break;\n        }\n',
      '        x = cfuti_load_relaxed(slot);\n'
      '        if (wish && x > CFUTI_DEAD && !wish->fits((const cfut_future *)x, wish->arg)) {\n'
