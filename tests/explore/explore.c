@@ -7,6 +7,7 @@
    each scenario; exit status 1 if one fails.
      --max N            executions of each scenario, at most; then half as many random
      --quick            few of them
+     --part K N         every Nth scenario, from the Kth on: N processes do all of them
      --bound N          deviations, at most, instead of the scenario's own bound
      --random N         N random schedules, and nothing else
      --seed N           the first of them
@@ -1237,7 +1238,8 @@ static struct {
     unsigned long most, random;
     int bound;                      /* below 0: the scenario's */
     uint64_t seed;
-} option = { 95000, 0, -1, 1 };
+    unsigned long part, parts;
+} option = { 95000, 0, -1, 1, 1, 1 };
 
 static bool explore(const x_scenario *s, struct tally *t)
 {
@@ -1319,13 +1321,14 @@ static int run_all(char **names, int n, bool stop)
     unsigned long sum = 0;
     double begun = seconds();
     int number = 0, failed = 0;
+    unsigned long at = 0;
 
     for (const x_scenario *s = scenarios; s && !(stop && failed); s = s->next) {
         double from = seconds();
         struct tally t;
         bool good;
 
-        if (!is_wanted(s->name, names, n)) continue;
+        if (!is_wanted(s->name, names, n) || at++ % option.parts + 1 != option.part) continue;
         good = explore(s, &t);
         report(++number, s, good, &t, seconds() - from);
         sum += t.executions + t.random;
@@ -1352,6 +1355,13 @@ static unsigned long number_at(char **argv, int *i)
     return strtoul(argv[++*i], NULL, 10);
 }
 
+static void part_at(char **argv, int *i)
+{
+    option.part = number_at(argv, i);
+    option.parts = number_at(argv, i);
+    if (!option.part || option.part > option.parts) die("there is no such part");
+}
+
 int main(int argc, char **argv)
 {
     const char *schedule = NULL;
@@ -1364,6 +1374,7 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--stop")) stop = true;
         else if (!strcmp(argv[i], "--quick")) option.most = 7000;
         else if (!strcmp(argv[i], "--max")) option.most = number_at(argv, &i);
+        else if (!strcmp(argv[i], "--part")) part_at(argv, &i);
         else if (!strcmp(argv[i], "--bound")) option.bound = (int)number_at(argv, &i);
         else if (!strcmp(argv[i], "--random")) option.random = number_at(argv, &i);
         else if (!strcmp(argv[i], "--seed")) option.seed = number_at(argv, &i);
