@@ -10621,7 +10621,7 @@ static CFUTI_NOINLINE void cfuti_help(cfuti_thread *t, cfut_future *f, const cfu
 
     if (t->helps == CFUTI_HELPS) return;
     t->helps++;
-    while (!cfuti_seen_final(f)) {
+    while (!cfuti_seen_final(f) && !cfuti_pool_is_forked(t->worker->pool)) {
         uintptr_t owner = cfuti_load_relaxed(&f->owner);        /* relaxed: only compared */
         cfut_future *x = NULL;
 

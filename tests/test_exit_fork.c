@@ -1053,6 +1053,49 @@ START_TEST(fork_in_task_whose_child_returns_from_the_task_ends_it)
 }
 END_TEST
 
+/* The upper half of a map runs in the other worker, which has a part of it in its
+   queue, when an item of the lower half forks. The child has copies of both. */
+static struct { struct gate upper_runs, forked; pid_t child; bool in_child; } half;
+
+static int forks_between_halves(const int *i, int *out)
+{
+    *out = *i;
+    if (half.in_child)
+        _exit(*i < 2 ? 61 : 60);    /* an item of the parent's */
+    if (*i == 1) {
+        gate_wait(&half.upper_runs);
+        half.child = fork();
+        if (half.child == 0) {
+            leaks_unknown = 1;
+            half.in_child = true;
+            return CFUT_OK;
+        }
+        gate_open(&half.forked);
+    } else if (*i == 2) {
+        gate_open(&half.upper_runs);
+        gate_wait(&half.forked);
+    }
+    return CFUT_OK;
+}
+CFUT_TASK(forks_between_halves, int, int);
+
+/* SEM 80 */
+START_TEST(fork_in_an_item_whose_child_returns_runs_nothing_of_the_parents)
+{
+    cfut_executor *ex = pool_of(2);
+    int in[4] = { 0, 1, 2, 3 }, out[4] = { 0 };
+
+    fflush(NULL);
+    gate_init(&half.upper_runs);
+    gate_init(&half.forked);
+    ck_assert_int_eq(forks_between_halves_map(ex, in, out, 4), CFUT_OK);
+    ck_assert_int_eq(out[3], 3);
+    ck_assert_int_eq(end_of(half.child), 0);
+    end_pool(ex);
+    assert_no_child_left();
+}
+END_TEST
+
 static void fork_in_callback(cfut_future *f, void *user)
 {
     pid_t child = fork();
@@ -1127,6 +1170,7 @@ static void fill(TCase *tc)
         tcase_add_test(tc, new_pool_in_forked_child_works);
         tcase_add_test(tc, fork_in_forked_child_works);
         tcase_add_test(tc, fork_in_task_whose_child_returns_from_the_task_ends_it);
+        tcase_add_test(tc, fork_in_an_item_whose_child_returns_runs_nothing_of_the_parents);
     }
 }
 
