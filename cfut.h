@@ -1123,8 +1123,12 @@ typedef struct cfuti_place {        /* one of each thread */
 #define CFUTI_THREAD __thread
 #endif
 
+/* Of a thread that is no worker: always beyond room, at indices that no future has. */
+#define CFUTI_NO_DEQUE { (size_t)1 << 62, 0, 0, &cfuti_no_ring, 0, &cfuti_no_hint }
 #ifdef CFUT_STATIC
-CFUTI_UNUSED static cfuti_deque cfuti_no_deque;
+CFUTI_UNUSED static uintptr_t cfuti_no_ring;
+CFUTI_UNUSED static uint32_t cfuti_no_hint;
+CFUTI_UNUSED static cfuti_deque cfuti_no_deque = CFUTI_NO_DEQUE;
 CFUTI_UNUSED static CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
 #else
 extern CFUTI_THREAD cfuti_place cfuti_here;
@@ -1142,7 +1146,7 @@ extern CFUTI_THREAD cfuti_place cfuti_here;
 /* Not inlined where the implementation is in sight: they would cost the caller
    registers. */
 #define CFUTI_COLD __attribute__((noinline, cold))
-CFUTI_COLD CFUTDEF void cfuti_fork_offer(void);
+CFUTI_COLD CFUTDEF bool cfuti_fork_slow(cfut_future *f);
 CFUTI_COLD CFUTDEF bool cfuti_join_shared(cfut_future *f);
 CFUTI_COLD CFUTDEF int cfuti_join_failed(cfut_future *f, int status);
 
@@ -1150,9 +1154,8 @@ CFUTI_COLD CFUTDEF int cfuti_join_failed(cfut_future *f, int status);
 CFUTI_UNUSED static inline bool cfuti_fork(cfut_future *f, const cfut_task *task)
 {
     cfuti_deque *d = cfuti_place_here()->deque;
-    size_t b = d->bot;
+    size_t b = cfuti_load_relaxed(&d->bot);     /* relaxed: its own, if it is a worker's */
 
-    if (__builtin_expect(b == d->room, 0)) return false;
     f->task = task;
     f->state = CFUTI_BARE | CFUT_STATE_PENDING;
     f->next = (cfut_future *)cfuti_place_here()->top;
@@ -1160,8 +1163,8 @@ CFUTI_UNUSED static inline bool cfuti_fork(cfut_future *f, const cfut_task *task
     cfuti_store_relaxed(&d->ring[b & d->mask], (uintptr_t)f);   /* relaxed: bot carries it */
     cfuti_store_release(&d->bot, b + 1);    /* release: f; to thieves. P1 */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (__builtin_expect(cfuti_load_relaxed(d->hint) != 0, 0)) cfuti_fork_offer();  /* P2 */
-    return true;
+    if (__builtin_expect(cfuti_load_relaxed(d->hint) != 0, 0)) return cfuti_fork_slow(f);   /* P2 */
+    return __builtin_expect(b + 1 < d->room, 1) || cfuti_fork_slow(f);
 }
 
 /* true: f is the caller's to call, and then to end. */
@@ -1172,7 +1175,7 @@ CFUTI_UNUSED static inline bool cfuti_join_begin(cfut_future *f)
 
     if (!f) return false;
     b = cfuti_load_relaxed(&f->slot);       /* relaxed: a thief's is no index */
-    if (__builtin_expect(d->bot != b + 1, 0)) return false;
+    if (__builtin_expect(cfuti_load_relaxed(&d->bot) != b + 1, 0)) return false;
     cfuti_store_release(&d->bot, b);                                    /* O1 */
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (__builtin_expect((ptrdiff_t)(b - cfuti_load_relaxed(&d->lim)) < 0, 0))  /* O2 */
@@ -3171,7 +3174,9 @@ typedef struct cfuti_place { uintptr_t top; } cfuti_place;
 static CFUTI_TLS cfuti_place cfuti_here;
 #define cfuti_place_here() (&cfuti_here)
 #elif !defined(CFUT_STATIC)
-static cfuti_deque cfuti_no_deque;  /* always full */
+static uintptr_t cfuti_no_ring;
+static uint32_t cfuti_no_hint;
+static cfuti_deque cfuti_no_deque = CFUTI_NO_DEQUE;
 CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
 #endif
 
@@ -4568,7 +4573,7 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
      [lim, bot)  private: the owner alone, without any atomic operation
    top and lim change under the lock, bot is the owner's.
      push      owner      slot, then bot + 1; not at room, which is how far top is
-                          known to leave slots free
+                          known to leave slots free, but for one
      pop       owner      bot - 1, then reads lim; if that is above: under the lock
      steal     thief      at top; if nothing is shared, raises lim first
      kill      canceller  anywhere; raises lim above the slot first
@@ -4620,6 +4625,10 @@ typedef struct cfuti_worker {
     cfuti_deque deque;              /* others read bot; lim is written under lock; ring
                                        is fixed, mask a power of two less one */
     cfuti_pool *pool;
+#if CFUTI_INLINE
+    cfuti_deque no_deque;           /* for inlined forks where they must not be */
+    uintptr_t no_ring;
+#endif
     uint32_t tick, random;
     uint32_t chunk;                 /* how many to take at once */
     uint32_t chunk_taken;           /* how many it took last, */
@@ -4703,12 +4712,12 @@ static inline bool cfuti_below(size_t a, size_t b)
     return (ptrdiff_t)(a - b) < 0;
 }
 
-/* Owner: whether there is room for one more. */
+/* Owner: whether there is room for one more. One slot is left free, see >>fork-join. */
 static CFUTI_RARE bool cfuti_has_room(cfuti_worker *w)
 {
     /* acquire: whoever took what stood there has read it; from cfuti_deque_steal */
-    w->deque.room = cfuti_load_acquire(&w->top) + w->deque.mask + 1;
-    return w->deque.bot != w->deque.room;
+    w->deque.room = cfuti_load_acquire(&w->top) + w->deque.mask;
+    return cfuti_below(w->deque.bot, w->deque.room);
 }
 
 /* Owner: false when full. */
@@ -4717,7 +4726,7 @@ static inline bool cfuti_push(cfuti_worker *w, cfut_future *f)
     size_t b = w->deque.bot;
     uintptr_t *slot = cfuti_slot(w, b);
 
-    if (CFUTI_UNLIKELY(b == w->deque.room) && !cfuti_has_room(w)) return false;
+    if (CFUTI_UNLIKELY(!cfuti_below(b, w->deque.room)) && !cfuti_has_room(w)) return false;
     cfuti_store_relaxed(&f->slot, (uintptr_t)slot); /* relaxed: bot carries it */
     cfuti_store_relaxed(slot, (uintptr_t)f);
     cfuti_store_light(&w->deque.bot, b + 1);        /* P1, then P2: see >>sleep */
@@ -5913,7 +5922,7 @@ static void cfuti_inline_forks(cfuti_worker *w)
 #if CFUTI_INLINE
     bool may = w && cfuti_asymmetric && !CFUTI_EXCEPTIONS && !cfuti_is_tracing();
 
-    cfuti_place_here()->deque = may ? &w->deque : &cfuti_no_deque;
+    cfuti_place_here()->deque = may ? &w->deque : w ? &w->no_deque : &cfuti_no_deque;
 #else
     (void)w;
 #endif
@@ -6356,12 +6365,18 @@ static cfuti_pool *cfuti_pool_memory(void)
    an index, cannot be taken for another's. */
 static void cfuti_deque_init(cfuti_worker *w, size_t size, uintptr_t *ring)
 {
+#if CFUTI_INLINE
+    static const cfuti_deque none = CFUTI_NO_DEQUE;
+#endif
+
     w->top = w->strange = w->deque.bot = w->deque.lim = SIZE_MAX / 2 + 1;
-    w->deque.room = w->top + size;
+    w->deque.room = w->top + size - 1;
     w->deque.ring = ring;
     w->deque.mask = size - 1;
 #if CFUTI_INLINE
     w->deque.hint = &w->pool->hint;
+    w->no_deque = none;
+    w->no_deque.ring = &w->no_ring;
 #endif
 }
 
@@ -6545,6 +6560,7 @@ static CFUTI_RARE void cfuti_fork_child(void)
     cfuti_store_relaxed(&cfuti_workers_lock, 0u);
     cfuti_workers = NULL;           /* what was LIGHT is foreign now */
     if (t->worker) cfuti_deque_forget(t->worker);
+    cfuti_inline_forks(NULL);
     cfuti_sys_wait_reset();
     cfuti_unlock(&cfuti_registry_lock);
 }
@@ -10474,8 +10490,11 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
    both in the caller, in some 40 instructions: cfuti_fork, cfuti_join_begin and
    cfuti_join_end in the declarations. They find the thread's deque by cfuti_here.
    For a thread that is no worker, and wherever else they must not (no membarrier,
-   ThreadSanitizer, C++ exceptions), that is one that is always full, so that the
-   calls below do it all.
+   ThreadSanitizer, C++ exceptions), that is one without slots, so that the calls
+   below do it all: no_deque, whose words mean nothing.
+   A fork pushes first and looks afterwards whether there was room, as a branch before
+   the stores takes 1 ns of 6. So one slot is kept free for it, and what has filled
+   that comes out again.
    What most forks never need is left out. Written at the fork: task, state
    (PENDING with the flag BARE), slot (the index in the deque, not the address), and
    next (the forking task, as in cfuti_place's top). Not written: in, out and owner,
@@ -10669,10 +10688,18 @@ CFUTDEF CFUTI_NOINLINE int cfut_join(cfut_future *f)
 }
 
 #if CFUTI_INLINE
-/* After a push: somebody may be idle. */
-CFUTDEF void cfuti_fork_offer(void)
+/* f has been pushed, and somebody may be idle, or bot has come to room. false: it was
+   full before, and f has come out again; or nothing was pushed, for lack of a deque. */
+CFUTDEF bool cfuti_fork_slow(cfut_future *f)
 {
-    cfuti_offer(cfuti_self()->worker);
+    cfuti_worker *w = cfuti_self()->worker;
+
+    if (cfuti_place_here()->deque->mask == 0) return false;
+    cfuti_has_room(w);
+    if (w->deque.bot - cfuti_load_relaxed(&w->top) > w->deque.mask && cfuti_claim_newest(w, f))
+        return false;
+    cfuti_pushed(w);
+    return true;
 }
 
 /* f was the newest, and bot has been lowered to it; but it is shared. Whether it

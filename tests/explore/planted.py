@@ -180,7 +180,7 @@ BUGS = [
      '            break;',
      'deque_pop_against_steal'),
     ('push_over_full', 'a push does not look whether its slot is empty',
-     '    if (CFUTI_UNLIKELY(b == w->deque.room) && !cfuti_has_room(w)) return false;\n    cfuti',
+     '    if (CFUTI_UNLIKELY(!cfuti_below(b, w->deque.room)) && !cfuti_has_room(w)) return false;\n    cfuti',
      '    cfuti',
      'deque_full_ring'),
     ('push_before_slot', 'a push moves bot before the slot is filled',
@@ -340,6 +340,9 @@ BUGS = [
      '    if (__builtin_expect((ptrdiff_t)(b - cfuti_load_relaxed(&d->lim)) < 0, 0))  /* O2 */\n'
      '        return cfuti_join_shared(f);\n', '',
      'bare_fork_against'),
+    ('fork_overflows', 'an inlined fork into a full deque stays there',
+     '    if (w->deque.bot - cfuti_load_relaxed(&w->top) > w->deque.mask && cfuti_claim_newest(w, f))\n'
+     '        return false;\n', '', 'bare_fork_into'),
     ('bare_not_dressed', 'a thief leaves a bare future without its owner and its places',
      '    if (x > CFUTI_DEAD) cfuti_dress_taken(w, (cfut_future *)x);\n    cfuti_unlock(&w->lock);',
      '    cfuti_unlock(&w->lock);', 'bare_fork_against'),

@@ -181,7 +181,7 @@ SCENARIO(deque_full_ring,
     x_go(push_till_full, NULL);
     x_go(steal_private, NULL);
     x_join_all();
-    x_check(s.answer[0] <= 2);
+    x_check(s.answer[0] <= 3);      /* one slot is for inlined forks */
     drain(4);
 }
 

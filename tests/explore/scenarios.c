@@ -19,6 +19,8 @@ void x_reset(void)
     cfuti_registry = cfuti_graves_first = cfuti_graves_last = NULL;
     cfuti_graves = 0;
     cfuti_pools_made = 0;
+    cfuti_no_deque.bot = (size_t)1 << 62;
+    cfuti_no_ring = 0;
 }
 
 /* A thread that is no worker has a deque that is always full: see >>fork-join. */
