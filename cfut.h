@@ -1083,8 +1083,8 @@ CFUTDEF int cfut_trace(const char *path);
 /* ---- strictly nested fork and join, inside tasks: the fast path ---- */
 
 /* Forks a task into f: it runs in another worker or at the join. Only the
-   forker joins, last forked first; nobody else waits for f, cancels it or adds
-   callbacks. Outside a worker, or if the pool takes nothing more, it runs at
+   forker joins, last forked first, before it returns; nobody else waits for f,
+   cancels it or adds callbacks. Outside a worker, or if the pool takes nothing more, it runs at
    the join. f must not be NULL: nothing is looked at here. */
 CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out);
 
@@ -1470,6 +1470,7 @@ enum {
     CFUTI_INBOX = sizeof(void *) > 4 ? 1 << 20 : 1 << 16,   /* slots of a pool's inbox:
                                        address space, memory only as far as it fills */
     CFUTI_HELPS = 16,               /* joins that help, one within the other */
+    CFUTI_MAP_HELPS = 2,            /* the same in maps */
     CFUTI_HELP_DEPTH = 64,          /* how far a fork may be above what is joined */
     CFUTI_WAITS = 7,                /* the first look is after 2^7 pauses at most */
     CFUTI_AHEAD = 8,                /* how many futures ahead they are prefetched */
@@ -3161,6 +3162,16 @@ typedef struct cfuti_failing {
     int status;
 } cfuti_failing;
 
+/* A join of f that runs something else meanwhile, and where the thread was. */
+typedef struct cfuti_helping {
+    cfut_future *f;
+    uintptr_t top;
+    struct cfuti_range *range;
+    cfuti_collector *collector;
+    cfuti_notice *notice;
+    struct cfuti_helping *outer;
+} cfuti_helping;
+
 #if !CFUTI_INLINE
 typedef struct cfuti_deque {        /* of one worker */
     size_t bot;                     /* written by the owner; see >>queue */
@@ -3191,7 +3202,8 @@ typedef struct cfuti_thread {
     struct cfuti_thread *next_worker;   /* under the workers' lock */
     bool ending;                    /* by pthread_exit: it sees to what it leaves behind */
     bool woke;                      /* its last submit had to wake a worker */
-    uint8_t helps;                  /* joins that help, one within the other */
+    cfuti_helping *helping;         /* innermost join that runs something else here */
+    uint8_t helps;                  /* how many, one within the other */
     uint8_t waits;                  /* for results, since that submit: it is at a worker's
                                        heels, and should look less often */
     bool shares_cpu;                /* with the thread that it woke, or that woke it, last */
@@ -4635,7 +4647,8 @@ typedef struct cfuti_worker {
     cfut_ns chunk_began;            /* and when */
     bool token, idle;               /* under the pool's lock: see >>sleep */
     bool cold;                      /* its last sleep was long */
-    bool force;                     /* private tasks of others are worth a barrier */
+    bool force;                     /* private tasks of others are worth a barrier; set under
+                                       the pool's lock */
     char name[64];
     cfuti_os_thread thread;         /* stored by the thread itself */
     bool used, gone;                /* under the pool's lock */
@@ -4863,6 +4876,8 @@ static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
 typedef struct cfuti_wish {
     bool (*fits)(const cfut_future *x, const void *arg);
     const void *arg;
+    uint32_t *hungry;               /* counts who has found nothing; or NULL */
+    int helps;                      /* most joins that help, one within the other */
 } cfuti_wish;
 
 /* Thief, or the owner itself: the oldest task, or NULL. force: also if it is
@@ -5175,7 +5190,8 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
 
    STATES OF A WORKER: running, or idle: searching (awake, looking for work),
    parked (asleep, on the stack parked_first).
-   THE SEARCH TOKEN (p->searching): at most one searcher holds it. While it is
+   THE SEARCH TOKEN (p->searching): at most one searcher holds it (cfuti_call_more may
+   give out a second one, which costs a wake call at most). While it is
    held, nobody wakes anybody: the holder will find the work, and calls the next
    worker if there is more. Who wakes a worker hands it the token with the
    wake-up, so a hundred submits in a row make one wake call.
@@ -5210,10 +5226,10 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    If all others are parked, nobody can push, and K2 needs no barrier.
    QUIET PUSHES, of a map's first worker (>>map), load the map's word quiet after P1,
    and leave out P2 while it is set: the map's caller clears it, and then calls in its
-   place. Who parks later takes the pool's lock after that, and passes its barrier; who
-   is called is told to look at private tasks, too. So K2 sees a quiet push, or the
+   place. Who parks later, as any worker does that is idle now or started then, takes
+   the pool's lock after that, and passes its barrier: so K2 sees a quiet push, or the
    pusher sees that it may not be quiet. (If it looked before P1, a worker could come,
-   look, and park in between.)
+   look, and park in between.) Who is woken is told to look at private tasks at once.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -5598,8 +5614,8 @@ static bool cfuti_park_not(cfuti_worker *w, bool alone)
 
     if (!alone) cfuti_heavy();
     if (!cfuti_any_queued(p)) return false;     /* K2 */
-    w->force = true;
     cfuti_lock(&p->lock);
+    w->force = true;
     back = cfuti_unpark_self(w);
     if (back) cfuti_hint_update(p);
     cfuti_unlock(&p->lock);
@@ -6008,7 +6024,8 @@ static void cfuti_thread_body(void *arg)
 }
 
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
-static void cfuti_abandon_ranges(cfuti_thread *t);              /* >>map */
+static int cfuti_result_slow(cfut_future *f, cfut_ns timeout, bool must);       /* >>waiters */
+static void cfuti_abandon_ranges(cfuti_thread *t, const struct cfuti_range *end);      /* >>map */
 
 enum { CFUTI_NESTED = 128 };
 
@@ -6027,8 +6044,8 @@ static uintptr_t cfuti_abandon_bare(cfut_future *f)
     return (uintptr_t)f->next;
 }
 
-/* The next orphan, in a frame that is gone, the innermost first; false: none. */
-static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o)
+/* The next orphan above end, in a frame that is gone, the innermost first; false: none. */
+static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o, uintptr_t end)
 {
     cfuti_place *here = cfuti_place_here();
     const cfuti_frame *frame;
@@ -6044,12 +6061,13 @@ static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o)
         t->notice = t->notice->outer;
         return true;
     }
-    while (here->top & 1) here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
-    frame = (const cfuti_frame *)here->top;
+    while ((here->top & 1) && here->top != end)
+        here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+    frame = here->top != end ? (const cfuti_frame *)here->top : NULL;
     if (frame) {
         o->future = frame->future;
         here->top = frame->outer;
-    } else if (t->failing) {
+    } else if (t->failing && !end) {
         o->end = *t->failing;
         t->failing = t->failing->outer;
     }
@@ -6062,7 +6080,7 @@ static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
 {
     size_t n = 0;
 
-    while (n < CFUTI_NESTED && cfuti_find_orphan(t, &o[n])) n++;
+    while (n < CFUTI_NESTED && cfuti_find_orphan(t, &o[n], 0)) n++;
     return n;
 }
 
@@ -6114,6 +6132,31 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
     }
 }
 
+static CFUTI_RARE void cfuti_abandon_collectors(cfuti_thread *t, const cfuti_collector *end)
+{
+    for (; t->collector != end; t->collector = t->collector->outer) {
+        cfuti_collector_detach(t->collector);
+        if (t->collector->kind == CFUTI_WAIT && t->collector->block)
+            CFUT_FREE(t->collector->block);
+    }
+}
+
+/* What stands above a join that helped ends first, as the thief of f may wait for it;
+   then f, which lies below. */
+static CFUTI_RARE void cfuti_abandon_help(cfuti_thread *t, const cfuti_helping *h)
+{
+    cfuti_notice *below = h->notice;
+    cfuti_orphan o;
+
+    cfuti_abandon_ranges(t, h->range);
+    cfuti_abandon_collectors(t, h->collector);
+    while (t->notice != below && cfuti_find_orphan(t, &o, h->top)) cfuti_finish_orphan(&o);
+    t->notice = NULL;
+    while (cfuti_find_orphan(t, &o, h->top)) cfuti_finish_orphan(&o);
+    t->notice = below;
+    cfuti_result_slow(h->f, CFUT_FOREVER, true);
+}
+
 /* The thread leaves by pthread_exit: out of a task, a callback, or a hook. Completes
    what ran on it, and finds itself an heir. */
 static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
@@ -6126,12 +6169,9 @@ static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
 
     t->ending = true;
     cfuti_inline_forks(NULL);
-    cfuti_abandon_ranges(t);
-    for (; t->collector; t->collector = t->collector->outer) {
-        cfuti_collector_detach(t->collector);
-        if (t->collector->kind == CFUTI_WAIT && t->collector->block)
-            CFUT_FREE(t->collector->block);
-    }
+    for (; t->helping; t->helping = t->helping->outer) cfuti_abandon_help(t, t->helping);
+    cfuti_abandon_ranges(t, NULL);
+    cfuti_abandon_collectors(t, NULL);
     while ((n = cfuti_collect_orphans(t, orphans)) > 0)
         for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
     if (procs) cfuti_procs_thread_lost(procs);
@@ -10537,10 +10577,15 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
    Whether x is above f: the tasks of x's forker lead outwards from x's next, by next
    of bare ones and outer of frames, to f or not. They are read under the lock of the
    deque that x stands in, and only while x is shared: so their thread does not get
-   past its join of x, which would need that lock, and they stay. (Those of a thread
-   that has ended do not: what it left in its deque is strange.) Only the oldest of
-   the deque is looked at, which is the largest, and CFUTI_HELP_DEPTH tasks.
-   It looks for CFUT_SPIN_NS, then it sleeps. CFUTI_HELPS bounds its stack. */
+   past its join of x, which would need that lock, and they stay, as a task joins what
+   it has forked before it returns. (Those of a thread that has ended do not stay: what
+   it left in its deque is strange.) Only the oldest of the deque is looked at, which
+   is the largest, and CFUTI_HELP_DEPTH tasks.
+   It looks for CFUT_SPIN_NS, then it sleeps. As x descends from f, the stack needs no
+   more than if nothing had been stolen; CFUTI_HELPS bounds what comes on top.
+   A task that ends its thread in such a join (pthread_exit): x is completed, then the
+   thread waits for f, whose memory it may be, and whose thief may wait for x; and so
+   on outwards (cfuti_abandon_help). In a forked child a join helps nobody. */
 
 /* quiet: NULL, or a word: while it is not 0, nobody who is idle is called. */
 static inline void cfuti_fork_as(cfut_future *f, const cfut_task *task, const void *in, void *out,
@@ -10630,36 +10675,51 @@ static cfut_future *cfuti_help_find(cfuti_worker *w, const cfuti_thread *runner,
     return x;
 }
 
-/* Until f is done, or there has been nothing to do for CFUT_SPIN_NS. wish: NULL
-   for what is forked above f. */
+/* Runs x while f is joined. */
+static void cfuti_help_with(cfuti_thread *t, cfut_future *x, cfut_future *f)
+{
+    cfuti_helping h = { f, cfuti_top(), t->range, t->collector, t->notice, t->helping };
+
+    t->helping = &h;
+    cfuti_execute(t, x);
+    t->helping = h.outer;
+}
+
+/* Until f is done, or there has been nothing to do for CFUT_SPIN_NS. */
 static CFUTI_NOINLINE void cfuti_help(cfuti_thread *t, cfut_future *f, const cfuti_wish *wish)
 {
-    cfuti_wish above = { cfuti_is_forked_above, f };
+    bool force = false, counted = false;    /* force: a barrier for all threads, now and then */
     cfut_ns since = cfuti_now(), idle = 0;
-    bool force = false;             /* a barrier for all threads: now and then, and at last */
 
-    if (t->helps == CFUTI_HELPS) return;
+    if (t->helps >= wish->helps) return;
     t->helps++;
     while (!cfuti_seen_final(f) && !cfuti_pool_is_forked(t->worker->pool)) {
-        uintptr_t owner = cfuti_load_relaxed(&f->owner);        /* relaxed: only compared */
+        uintptr_t runner = wish->hungry ? 0 : cfuti_load_relaxed(&f->owner);    /* compared only */
         cfut_future *x = NULL;
 
-        if (wish || (owner & 1))
-            x = cfuti_help_find(t->worker, wish ? NULL : (const cfuti_thread *)(owner - 1), force,
-                                wish ? wish : &above);
-        if (x) cfuti_execute(t, x);
-        else if (force && idle >= CFUT_SPIN_NS) break;
+        if (wish->hungry || (runner & 1))
+            x = cfuti_help_find(t->worker, (const cfuti_thread *)(runner & ~(uintptr_t)1), force,
+                                wish);
+        if (!x && force && idle >= CFUT_SPIN_NS) break;
+        if (wish->hungry && counted != !x)
+            cfuti_add_relaxed(wish->hungry, x ? ~0u : 1u);      /* relaxed: a hint */
+        counted = !x;
+        if (x) cfuti_help_with(t, x, f);
         else for (int i = 0; i < 16; i++) cfuti_pause();
         if (x) since = cfuti_now();
         idle = cfuti_now() - since;
         force = idle >= CFUT_SPIN_NS || (!force && idle > CFUT_SPIN_NS / 8);
     }
+    if (wish->hungry && counted) cfuti_add_relaxed(wish->hungry, ~0u);
     t->helps--;
+    t->woke = true;                 /* it need not spin once more */
 }
 
-/* f is not the newest of its forker's deque. */
-static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
+/* f is not the newest of its forker's deque. wish: what is run while it is waited for;
+   NULL: what is forked above f. */
+static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f, const cfuti_wish *wish)
 {
+    cfuti_wish above = { cfuti_is_forked_above, f, NULL, CFUTI_HELPS };
     uintptr_t owner;
 
     if (cfuti_is_foreign(f, cfuti_state_of(f))) return CFUT_FORKED;
@@ -10671,7 +10731,7 @@ static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f)
     if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
                    cfuti_unqueue(t->worker->pool, f)))
         return cfuti_run_alone(t, f);
-    if (t->worker) cfuti_help(t, f, NULL);
+    if (t->worker) cfuti_help(t, f, wish ? wish : &above);
     return cfuti_result(f, CFUT_FOREVER, true);
 }
 
@@ -10684,7 +10744,7 @@ CFUTDEF CFUTI_NOINLINE int cfut_join(cfut_future *f)
         cfuti_dress_taken(t->worker, f);
         return cfuti_run_alone(t, f);
     }
-    return cfuti_join_slow(t, f);
+    return cfuti_join_slow(t, f, NULL);
 }
 
 #if CFUTI_INLINE
@@ -10791,7 +10851,8 @@ enum {
     CFUTI_PACE_MAX = 1024,
     CFUTI_QUICK_NS = 1000,
     CFUTI_SLOW_NS = 4000,
-    CFUTI_DEAR_NS = 2000            /* an item that is worth a fork */
+    CFUTI_DEAR_NS = 2000,           /* an item that is worth a fork */
+    CFUTI_QUIET_NS = 20000          /* and a map that is worth a wake call */
 };
 
 static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
@@ -10853,18 +10914,13 @@ static bool cfuti_is_piece_of(const cfut_future *x, const void *map)
 }
 
 /* Joins a piece that was taken, and helps the map meanwhile: all of it must be done
-   anyway, and no item waits here. */
-static void cfuti_map_join_upper(cfuti_worker *w, cfuti_piece *p)
+   anyway, and no item waits here. A part of it may be as deep as the whole: few of them,
+   one within the other, for the sake of the stack. */
+static void cfuti_map_join_upper(cfuti_piece *p)
 {
-    cfuti_wish wish = { cfuti_is_piece_of, p->map };
-    int status;
+    cfuti_wish wish = { cfuti_is_piece_of, p->map, &p->map->hungry, CFUTI_MAP_HELPS };
+    int status = cfuti_join_slow(cfuti_self(), &p->f, &wish);
 
-    if (cfuti_load_relaxed(&p->f.owner) != (uintptr_t)w->pool) {    /* relaxed: only compared */
-        cfuti_add_relaxed(&p->map->hungry, 1u);     /* relaxed: a hint */
-        cfuti_help(cfuti_self(), &p->f, &wish);
-        cfuti_add_relaxed(&p->map->hungry, (uint32_t)-1);
-    }
-    status = cfut_join(&p->f);
     if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, status);
 }
 
@@ -10884,7 +10940,7 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
     pace = cfuti_map_range(m, lo, upper.lo, pace);
     /* relaxed: 0 if it was refused; a thief changes it, never to 0 */
     if (!cfuti_load_relaxed(&upper.f.owner) || cfuti_claim_newest(w, &upper.f)) r->hi = upper.hi;
-    else cfuti_map_join_upper(w, p);
+    else cfuti_map_join_upper(p);
     r->upper = NULL;
     return pace;
 }
@@ -11003,10 +11059,10 @@ static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t p
 }
 
 /* An item has ended its thread: the rest of its range ends with it, and what was
-   forked there must not outlive its stack. */
-static CFUTI_RARE void cfuti_abandon_ranges(cfuti_thread *t)
+   forked there must not outlive its stack. All but end and what is outside of it. */
+static CFUTI_RARE void cfuti_abandon_ranges(cfuti_thread *t, const cfuti_range *end)
 {
-    while (t->range) {
+    while (t->range != end) {
         cfuti_range *r = t->range;
         cfuti_piece *p = r->upper;
         uintptr_t owner;
@@ -11134,6 +11190,16 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s.status);     /* no share took it */
 }
 
+/* How long a map may be quiet: as long as its caller spins. */
+static cfut_ns cfuti_map_quiet_ns(const cfuti_map_state *m)
+{
+    cfut_ns ns = CFUT_SPIN_NS < CFUTI_QUIET_NS ? CFUT_SPIN_NS : (cfut_ns)CFUTI_QUIET_NS;
+
+    if (m->scope.deadline != CFUT_FOREVER && m->scope.deadline - cfuti_now() < ns)
+        ns = m->scope.deadline - cfuti_now();
+    return ns + 1;
+}
+
 /* The map as one task of a thread pool, split by its workers. */
 static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
 {
@@ -11144,7 +11210,8 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     cfuti_piece_init(p, m, 0, m->n);
     m->quiet = m->n > m->grain && m->pool->max_workers > 1;
     cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
-    if (cfuti_load_relaxed(&m->quiet) && !t->woke) status = cfuti_result(&root.f, CFUT_SPIN_NS + 1, true);
+    if (cfuti_load_relaxed(&m->quiet) && !t->woke)
+        status = cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
     if (status == CFUT_TIMEOUT && cfuti_load_relaxed(&m->quiet)) {
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
         cfuti_call_more(m->pool);

@@ -639,6 +639,34 @@ START_TEST(map_whose_upper_half_is_dear_is_helped_by_who_has_done_the_lower)
 }
 END_TEST
 
+/* The same, but the part that the first worker runs at its join ends its thread. */
+static int leaves_in_the_upper_half(const int *i, int *out)
+{
+    meets_in_the_upper_half(i, out);
+    if (*i == 3)
+        pthread_exit(NULL);
+    return CFUT_OK;
+}
+CFUT_TASK(leaves_in_the_upper_half, int, int);
+
+START_TEST(map_whose_helper_ends_its_thread_ends)
+{
+    cfut_executor *pool = pool_of(2);
+    int in[4] = { 0, 1, 2, 3 }, out[4], status[4];
+    cfut_map_desc desc = { .status = status };
+
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 4; i++)
+            gate_init(&half_begun[i]);
+        ck_assert_int_eq(leaves_in_the_upper_half_map_with(pool, in, out, 4, &desc),
+                         CFUT_ABANDONED);
+        ck_assert_int_eq(status[2], CFUT_OK);
+        ck_assert_int_eq(status[3], CFUT_ABANDONED);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 START_TEST(map_with_skewed_costs_gives_all_results)
 {
     enum { N = 400 };
@@ -1527,6 +1555,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile);
     tcase_add_test(tc, map_with_skewed_costs_gives_all_results);
     tcase_add_test(tc, map_whose_upper_half_is_dear_is_helped_by_who_has_done_the_lower);
+    tcase_add_test(tc, map_whose_helper_ends_its_thread_ends);
     tcase_add_test(tc, map_nested_with_one_worker_ends);
     tcase_add_test(tc, map_nested_in_a_pool_ends);
     tcase_add_test(tc, map_on_another_pool_inside_a_task_ends);

@@ -424,6 +424,59 @@ START_TEST(join_of_a_stolen_task_runs_what_that_forks)
 }
 END_TEST
 
+/* The same, and what the waiting thread runs ends that thread. */
+
+static int leaves_at_once(struct stolen *const *s)
+{
+    gate_open(&(*s)->ran);
+    pthread_exit(NULL);
+}
+CFUT_ACTION(leaves_at_once, struct stolen *);
+
+static int forks_what_leaves(struct stolen *const *s, int *joined)
+{
+    leaves_at_once_future f;
+
+    leaves_at_once_fork(&f, *s);
+    gate_open(&(*s)->forked);
+    gate_wait(&(*s)->ran);
+    *joined = leaves_at_once_join(&f);
+    test_sleep(CFUT_MS(1));
+    gate_open(&(*s)->begun);        /* the last that it does */
+    return CFUT_OK;
+}
+CFUT_TASK(forks_what_leaves, struct stolen *, int);
+
+static int joins_what_forks_it(struct stolen *const *s)
+{
+    forks_what_leaves_future f;
+
+    forks_what_leaves_fork(&f, *s);
+    gate_wait(&(*s)->forked);
+    forks_what_leaves_join(&f);
+    return CFUT_OK;
+}
+CFUT_ACTION(joins_what_forks_it, struct stolen *);
+
+START_TEST(join_that_runs_what_ends_its_thread_waits_for_the_stolen_task)
+{
+    cfut_executor *pool = pool_of(2);
+
+    for (int i = 0; i < 20; i++) {
+        joins_what_forks_it_future f;
+        struct stolen s;
+
+        gate_init(&s.begun);
+        gate_init(&s.forked);
+        gate_init(&s.ran);
+        joins_what_forks_it_submit(pool, &f, &s);
+        ck_assert_int_eq(joins_what_forks_it_result(&f), CFUT_ABANDONED);
+        ck_assert(gate_is_open(&s.begun));
+    }
+    end_pool(pool);
+}
+END_TEST
+
 static int who_am_i(cfut_future *const *self, pthread_t *thread)
 {
     *thread = pthread_self();
@@ -1615,6 +1668,7 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, nested_timed_wait_with_one_worker_only_sleeps);
     tcase_add_test(tc, fork_join_recursion_ends);
     tcase_add_test(tc, join_of_a_stolen_task_runs_what_that_forks);
+    tcase_add_test(tc, join_that_runs_what_ends_its_thread_waits_for_the_stolen_task);
     tcase_add_test(tc, fork_outside_a_worker_runs_at_the_join);
     tcase_add_test(tc, fork_of_many_then_join_in_reverse_ends);
     tcase_add_test(tc, join_returns_the_forked_tasks_status);

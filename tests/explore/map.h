@@ -539,6 +539,12 @@ SCENARIO(map_quiet_and_its_first_item_blocks,
     end_pool();
 }
 
+SCENARIO(map_quiet_portable, "The same without membarrier.", .bound = 2, .spin_ns = 2000,
+         .portable = true)
+{
+    map_quiet_and_its_first_item_blocks();
+}
+
 static int item_alone_fn(const void *in, void *out)
 {
     const cfuti_range *r = cfuti_self()->range;
