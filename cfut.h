@@ -1832,12 +1832,15 @@ static void cfuti_sys_block_signals(sigset_t *old)
 
 static bool cfuti_sys_stack(pthread_attr_t *attr, size_t stack)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), own = CFUTI_ABANDON_PAD + 32768;
+#ifdef _SC_THREAD_STACK_MIN
+    long least = sysconf(_SC_THREAD_STACK_MIN);         /* 16 KiB; aarch64: 128 */
 
+    if (least > 0) own += (size_t)least;
+#endif
     if (stack == 0) return true;
-    if (stack > SIZE_MAX - CFUTI_ABANDON_PAD - 2 * page - 65536) return false;
-    stack += CFUTI_ABANDON_PAD + 32768;         /* ours, and the system's minimum */
-    stack = (stack + page - 1) / page * page;
+    if (stack > SIZE_MAX - own - page) return false;
+    stack = (stack + own + page - 1) / page * page;
     return pthread_attr_setstacksize(attr, stack) == 0;
 }
 
