@@ -6798,9 +6798,10 @@ static int cfuti_job_prepare(cfuti_job *j)
 {
     const cfuti_order *o = j->order;
     cfuti_child *c = j->child;
-    uint64_t in = o->count * o->in_size, out = cfuti_round_up(o->count * o->out_size, 64);
+    size_t in = (size_t)(o->count * o->in_size);        /* the host had room for them */
+    size_t out = cfuti_round_up((size_t)(o->count * o->out_size), 64);
     bool bulk = o->in_at == CFUTI_IN_BULK || o->out_at == CFUTI_IN_BULK || o->count > 1;
-    uint64_t tail = o->count > 1 ? out + o->count * sizeof(int32_t) : out;
+    size_t tail = o->count > 1 ? out + (size_t)o->count * sizeof(int32_t) : out;
 
     if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail))) return CFUT_NO_MEMORY;
     if (!c->code[o->code])
@@ -6810,7 +6811,7 @@ static int cfuti_job_prepare(cfuti_job *j)
     if (o->in_at == CFUTI_IN_SLOT) j->in = cfuti_order_in(o, in);
     if (o->in_at == CFUTI_IN_BULK) j->in = c->bulk_in + o->bulk;
     if (o->out_at == CFUTI_IN_SLOT)
-        j->out = (char *)(uintptr_t)cfuti_report_out(j->report, o->out_size);
+        j->out = (char *)(uintptr_t)cfuti_report_out(j->report, (size_t)o->out_size);
     if (o->out_at == CFUTI_IN_BULK) j->out = c->bulk_out + o->bulk;
     if (o->count > 1) j->statuses = (int32_t *)(void *)(c->bulk_out + o->bulk + out);
     return CFUT_OK;
