@@ -33,7 +33,7 @@ static void note(const char *call, int a, int b)
     trace[traced++].b = b;
 }
 
-static void tell(int line, const char *what)
+static void report(int line, const char *what)
 {
     for (size_t i = 0; i < traced; i++)
         fprintf(stderr, "%s(%d, %d)\n", trace[i].call, trace[i].a, trace[i].b);
@@ -41,7 +41,7 @@ static void tell(int line, const char *what)
     abort();
 }
 
-#define EXPECT(x) ((x) ? (void)0 : tell(__LINE__, #x))
+#define EXPECT(x) ((x) ? (void)0 : report(__LINE__, #x))
 
 /* ---- memory that may fail ---- */
 
