@@ -1651,6 +1651,26 @@ static void cfuti_sys_yield(void)
     sched_yield();
 }
 
+/* Calls fn once in this process, whoever comes first. Not pthread_once, which musl never
+   ends in a child that was forked while another thread was at it: there once has the
+   parent's number, and fn is called again. */
+static void cfuti_sys_once(uint32_t *once, void (*fn)(void))
+{
+    const uint32_t done = UINT32_MAX;
+    uint32_t seen, me = 0;
+
+    /* acquire: what fn has done; pairs with the release below */
+    while ((seen = cfuti_load_acquire(once)) != done) {
+        if (!me) me = (uint32_t)getpid();
+        if (seen != me && cfuti_cas_acquire(once, &seen, me)) {
+            fn();
+            cfuti_store_release(once, done);
+        } else {
+            cfuti_sys_yield();
+        }
+    }
+}
+
 /* Until _unshield the thread cannot be cancelled: for calls that are cancellation
    points, where it holds a lock or something that it must give back. */
 static int cfuti_sys_shield(void)
@@ -1934,7 +1954,7 @@ typedef struct cfuti_sys_bucket {
 } cfuti_sys_bucket;
 
 static cfuti_sys_bucket cfuti_sys_buckets[CFUTI_BUCKETS];
-static pthread_once_t cfuti_sys_buckets_once = PTHREAD_ONCE_INIT;
+static uint32_t cfuti_sys_buckets_once;     /* atomic */
 
 /* Also in a forked child, where a thread that is gone may have held one. */
 static void cfuti_sys_buckets_init(void)
@@ -1958,7 +1978,7 @@ static cfuti_sys_bucket *cfuti_sys_bucket_of(const uint32_t *word)
 {
     uint32_t key = (uint32_t)((uintptr_t)word >> 2) * 2654435769u;
 
-    pthread_once(&cfuti_sys_buckets_once, cfuti_sys_buckets_init);
+    cfuti_sys_once(&cfuti_sys_buckets_once, cfuti_sys_buckets_init);
     return &cfuti_sys_buckets[key >> 26];
 }
 
@@ -2030,9 +2050,9 @@ static void cfuti_sys_hook(void)
 
 static void cfuti_sys_hooks(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static uint32_t once;           /* atomic */
 
-    pthread_once(&once, cfuti_sys_hook);
+    cfuti_sys_once(&once, cfuti_sys_hook);
 }
 
 #endif /* CFUTI_POSIX */
