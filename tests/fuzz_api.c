@@ -5,7 +5,9 @@
 
    With libFuzzer, or by itself: fuzz_api RUNS SEED [FOLDER]: first what is kept in the
    folder, then random bytes. What libFuzzer has found: fuzz_api 0 0 FOLDER. */
-static void *some_memory(unsigned long size);
+#include <stddef.h>
+
+static void *some_memory(size_t size);
 static void no_memory(void *p);
 #define CFUT_MALLOC(n) some_memory(n)
 #define CFUT_FREE(p) no_memory(p)
@@ -48,7 +50,7 @@ static void report(int line, const char *what)
 static bool memory_fails;
 static long blocks;
 
-static void *some_memory(unsigned long size)
+static void *some_memory(size_t size)
 {
     void *p = memory_fails ? NULL : malloc(size);
 

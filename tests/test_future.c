@@ -1510,6 +1510,7 @@ static int leave_thread(const int *in, int *out)
 {
     *out = *in;
     pthread_exit(NULL);
+    return CFUT_OK;                 /* for winpthreads' declaration */
 }
 CFUT_TASK(leave_thread, int, int);
 
@@ -1684,6 +1685,7 @@ static int leave_with_text(const int *in, int *out)
 {
     *out = cfut_fail(*in, "left early");
     pthread_exit(NULL);
+    return CFUT_OK;                 /* for winpthreads' declaration */
 }
 CFUT_TASK(leave_with_text, int, int);
 
