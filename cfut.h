@@ -1665,6 +1665,26 @@ static void cfuti_sys_yield(void)
     sched_yield();
 }
 
+/* Calls fn once in this process, whoever comes first. Not pthread_once, which musl never
+   ends in a child that was forked while another thread was at it: there once has the
+   parent's number, and fn is called again. */
+static void cfuti_sys_once(uint32_t *once, void (*fn)(void))
+{
+    const uint32_t done = UINT32_MAX;
+    uint32_t seen, me = 0;
+
+    /* acquire: what fn has done; pairs with the release below */
+    while ((seen = cfuti_load_acquire(once)) != done) {
+        if (!me) me = (uint32_t)getpid();
+        if (seen != me && cfuti_cas_acquire(once, &seen, me)) {
+            fn();
+            cfuti_store_release(once, done);
+        } else {
+            cfuti_sys_yield();
+        }
+    }
+}
+
 /* Until _unshield the thread cannot be cancelled: for calls that are cancellation
    points, where it holds a lock or something that it must give back. */
 static int cfuti_sys_shield(void)
@@ -1846,12 +1866,15 @@ static void cfuti_sys_block_signals(sigset_t *old)
 
 static bool cfuti_sys_stack(pthread_attr_t *attr, size_t stack)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), own = CFUTI_ABANDON_PAD + 32768;
+#ifdef _SC_THREAD_STACK_MIN
+    long least = sysconf(_SC_THREAD_STACK_MIN);         /* 16 KiB; aarch64: 128 */
 
+    if (least > 0) own += (size_t)least;
+#endif
     if (stack == 0) return true;
-    if (stack > SIZE_MAX - CFUTI_ABANDON_PAD - 2 * page - 65536) return false;
-    stack += CFUTI_ABANDON_PAD + 32768;         /* ours, and the system's minimum */
-    stack = (stack + page - 1) / page * page;
+    if (stack > SIZE_MAX - own - page) return false;
+    stack = (stack + own + page - 1) / page * page;
     return pthread_attr_setstacksize(attr, stack) == 0;
 }
 
@@ -1945,7 +1968,7 @@ typedef struct cfuti_sys_bucket {
 } cfuti_sys_bucket;
 
 static cfuti_sys_bucket cfuti_sys_buckets[CFUTI_BUCKETS];
-static pthread_once_t cfuti_sys_buckets_once = PTHREAD_ONCE_INIT;
+static uint32_t cfuti_sys_buckets_once;     /* atomic */
 
 /* Also in a forked child, where a thread that is gone may have held one. */
 static void cfuti_sys_buckets_init(void)
@@ -1969,7 +1992,7 @@ static cfuti_sys_bucket *cfuti_sys_bucket_of(const uint32_t *word)
 {
     uint32_t key = (uint32_t)((uintptr_t)word >> 2) * 2654435769u;
 
-    pthread_once(&cfuti_sys_buckets_once, cfuti_sys_buckets_init);
+    cfuti_sys_once(&cfuti_sys_buckets_once, cfuti_sys_buckets_init);
     return &cfuti_sys_buckets[key >> 26];
 }
 
@@ -2041,9 +2064,9 @@ static void cfuti_sys_hook(void)
 
 static void cfuti_sys_hooks(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static uint32_t once;           /* atomic */
 
-    pthread_once(&once, cfuti_sys_hook);
+    cfuti_sys_once(&once, cfuti_sys_hook);
 }
 
 #endif /* CFUTI_POSIX */
@@ -6907,9 +6930,10 @@ static int cfuti_job_prepare(cfuti_job *j)
 {
     const cfuti_order *o = j->order;
     cfuti_child *c = j->child;
-    uint64_t in = o->count * o->in_size, out = cfuti_round_up(o->count * o->out_size, 64);
+    size_t in = (size_t)(o->count * o->in_size);        /* the host had room for them */
+    size_t out = cfuti_round_up((size_t)(o->count * o->out_size), 64);
     bool bulk = o->in_at == CFUTI_IN_BULK || o->out_at == CFUTI_IN_BULK || o->count > 1;
-    uint64_t tail = o->count > 1 ? out + o->count * sizeof(int32_t) : out;
+    size_t tail = o->count > 1 ? out + (size_t)o->count * sizeof(int32_t) : out;
 
     if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail))) return CFUT_NO_MEMORY;
     if (!c->code[o->code])
@@ -6919,7 +6943,7 @@ static int cfuti_job_prepare(cfuti_job *j)
     if (o->in_at == CFUTI_IN_SLOT) j->in = cfuti_order_in(o, in);
     if (o->in_at == CFUTI_IN_BULK) j->in = c->bulk_in + o->bulk;
     if (o->out_at == CFUTI_IN_SLOT)
-        j->out = (char *)(uintptr_t)cfuti_report_out(j->report, o->out_size);
+        j->out = (char *)(uintptr_t)cfuti_report_out(j->report, (size_t)o->out_size);
     if (o->out_at == CFUTI_IN_BULK) j->out = c->bulk_out + o->bulk;
     if (o->count > 1) j->statuses = (int32_t *)(void *)(c->bulk_out + o->bulk + out);
     return CFUT_OK;

@@ -20,10 +20,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#endif
 
 #if defined(__GNUC__)
 #define FIXTURE __attribute__((unused)) static
@@ -62,14 +66,51 @@ struct pages {
     size_t used, n, size;
 };
 
+#ifdef _WIN32
+FIXTURE char *pages_map(size_t size)
+{
+    return (char *)VirtualAlloc(NULL, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+FIXTURE bool pages_close(void *at, size_t size)
+{
+    return VirtualFree(at, size, MEM_DECOMMIT);
+}
+
+FIXTURE void pages_unmap(void *at, size_t size)
+{
+    (void)size;
+    VirtualFree(at, 0, MEM_RELEASE);
+}
+#else
+FIXTURE char *pages_map(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return at == MAP_FAILED ? NULL : (char *)at;
+}
+
+FIXTURE bool pages_close(void *at, size_t size)
+{
+    return mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                -1, 0) == at;
+}
+
+FIXTURE void pages_unmap(void *at, size_t size) { munmap(at, size); }
+#endif
+
 FIXTURE void pages_init(struct pages *p, size_t n)
 {
+#ifdef _WIN32
+    p->size = 4096;
+#else
     p->size = (size_t)sysconf(_SC_PAGESIZE);
+#endif
     p->n = n;
     p->used = 0;
-    p->start = (char *)mmap(NULL, n * p->size, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    assert(p->start != (char *)MAP_FAILED);
+    p->start = pages_map(n * p->size);
+    assert(p->start);
 }
 
 FIXTURE void *page_new(struct pages *p)
@@ -81,17 +122,16 @@ FIXTURE void *page_new(struct pages *p)
 /* at: what page_new returned. */
 FIXTURE void page_free(const struct pages *p, void *at)
 {
-    void *hole = mmap(at, p->size, PROT_NONE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    bool closed = pages_close(at, p->size);
 
-    assert(hole == at);
-    (void)hole;
+    assert(closed);
+    (void)closed;
 }
 
 /* Nobody has a page any more. */
 FIXTURE void pages_end(struct pages *p)
 {
-    munmap(p->start, p->n * p->size);
+    pages_unmap(p->start, p->n * p->size);
 }
 
 /* ---- threads ---- */
@@ -121,6 +161,17 @@ FIXTURE void pause_ms(int ms)
 /* A thread stores its number here before it does what it may sleep in. */
 typedef _Atomic long thread_number;
 
+#ifdef _WIN32
+FIXTURE void announce_thread(thread_number *n) { atomic_store(n, (long)GetCurrentThreadId()); }
+
+/* Nothing tells: time is given to fall asleep. */
+FIXTURE bool is_asleep(long number)
+{
+    (void)number;
+    pause_ms(10);
+    return true;
+}
+#else
 FIXTURE void announce_thread(thread_number *n)
 {
     atomic_store(n, (long)syscall(SYS_gettid));
@@ -143,6 +194,8 @@ FIXTURE bool is_asleep(long number)
     state = strrchr(text, ')');
     return state && state[1] == ' ' && state[2] == 'S';
 }
+
+#endif
 
 /* Several looks: a sanitizer's runtime sleeps for moments of its own. The test's
    time limit ends a wait for a thread that never sleeps. */

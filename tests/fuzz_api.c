@@ -5,7 +5,9 @@
 
    With libFuzzer, or by itself: fuzz_api RUNS SEED [FOLDER]: first what is kept in the
    folder, then random bytes. What libFuzzer has found: fuzz_api 0 0 FOLDER. */
-static void *some_memory(unsigned long size);
+#include <stddef.h>
+
+static void *some_memory(size_t size);
 static void no_memory(void *p);
 #define CFUT_MALLOC(n) some_memory(n)
 #define CFUT_FREE(p) no_memory(p)
@@ -33,7 +35,7 @@ static void note(const char *call, int a, int b)
     trace[traced++].b = b;
 }
 
-static void tell(int line, const char *what)
+static void report(int line, const char *what)
 {
     for (size_t i = 0; i < traced; i++)
         fprintf(stderr, "%s(%d, %d)\n", trace[i].call, trace[i].a, trace[i].b);
@@ -41,14 +43,14 @@ static void tell(int line, const char *what)
     abort();
 }
 
-#define EXPECT(x) ((x) ? (void)0 : tell(__LINE__, #x))
+#define EXPECT(x) ((x) ? (void)0 : report(__LINE__, #x))
 
 /* ---- memory that may fail ---- */
 
 static bool memory_fails;
 static long blocks;
 
-static void *some_memory(unsigned long size)
+static void *some_memory(size_t size)
 {
     void *p = memory_fails ? NULL : malloc(size);
 

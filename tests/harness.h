@@ -33,17 +33,23 @@ static bool fault_thread_start(void *t, size_t stack, void *arg);
 #include "cfut.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#if defined(_WIN32)
+#include <process.h>
+#pragma GCC diagnostic ignored "-Wformat"               /* check's are C99's, which mingw-w64's */
+#pragma GCC diagnostic ignored "-Wformat-extra-args"    /* compiler does not take for right */
+#else
+#include <dirent.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#endif
 #if defined(__GLIBC__)
 #include <execinfo.h>
 #define HARNESS_BACKTRACE 1
@@ -52,6 +58,21 @@ static bool fault_thread_start(void *t, size_t stack, void *arg);
 #endif
 
 #define HARNESS_UNUSED __attribute__((unused))
+
+/* Whether qemu runs this program. Then limits of memory are not kept, and a thread that
+   is started in a process forked beside threads ends it: what needs these is left out. */
+#ifdef TEST_EMULATED
+enum { EMULATED = 1 };
+#else
+enum { EMULATED = 0 };
+#endif
+
+/* Whether a task may end its thread: Windows tells nobody of that. */
+#ifdef _WIN32
+enum { TASKS_CAN_EXIT = 0 };
+#else
+enum { TASKS_CAN_EXIT = 1 };
+#endif
 
 /* Seconds that a test may take, before the scale. The watchdog and gates give
    up earlier, each a little, so that the most telling message comes first. */
@@ -107,7 +128,7 @@ HARNESS_UNUSED static cfut_executor *test_pool(void)
 }
 
 /* What cfut_process_pool answers while threads run, as the watchdog's. */
-#ifdef CFUT_NO_PROCESS
+#if defined(CFUT_NO_PROCESS) || defined(_WIN32)
 enum { HARNESS_NO_PROCESS_POOL = CFUT_UNSUPPORTED };
 #else
 enum { HARNESS_NO_PROCESS_POOL = CFUT_NO_THREADS };
@@ -118,6 +139,13 @@ HARNESS_UNUSED static void end_pool(cfut_executor *ex)
 {
     ck_assert_int_eq(cfut_shutdown(ex, CFUT_DRAIN), CFUT_OK);
 }
+
+/* The clock of conditions, of which winpthreads has but one. */
+#ifdef _WIN32
+enum { HARNESS_CLOCK = CLOCK_REALTIME };
+#else
+enum { HARNESS_CLOCK = CLOCK_MONOTONIC };
+#endif
 
 /* ---- a count to wait for, and a gate: a count that is 0 or 1 ---- */
 
@@ -132,7 +160,7 @@ HARNESS_UNUSED static void counter_init(struct counter *c)
     pthread_condattr_t attr;
 
     pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_condattr_setclock(&attr, HARNESS_CLOCK);
     pthread_cond_init(&c->changed, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&c->mutex, NULL);
@@ -164,11 +192,15 @@ HARNESS_UNUSED static long counter_get(struct counter *c)
 /* Waits until the count is n or more, up to limit; whether it is. */
 HARNESS_UNUSED static bool counter_reaches(struct counter *c, long n, cfut_ns limit)
 {
-    cfut_ns end = test_now() + limit;
-    struct timespec t = { (time_t)(end / CFUT_SEC(1)), (long)(end % CFUT_SEC(1)) };
+    struct timespec t;
+    cfut_ns end;
     bool reached;
     int rc = 0;
 
+    clock_gettime(HARNESS_CLOCK, &t);
+    end = CFUT_SEC(t.tv_sec) + t.tv_nsec + limit;
+    t.tv_sec = (time_t)(end / CFUT_SEC(1));
+    t.tv_nsec = (long)(end % CFUT_SEC(1));
     pthread_mutex_lock(&c->mutex);
     while (c->n < n && rc == 0)
         rc = pthread_cond_timedwait(&c->changed, &c->mutex, &t);
@@ -447,6 +479,11 @@ enum { HARNESS_WATCHES = 1 };
 
 /* ---- signals ---- */
 
+#ifdef _WIN32
+static void harness_send_signals(void) {}
+static void harness_shield(bool on) { (void)on; }
+#else
+
 static void harness_signalled(int sig) { (void)sig; }
 
 /* Calls of the system are interrupted, as with a handler of most programs. */
@@ -465,20 +502,28 @@ static void harness_send_signals(void)
         ck_abort_msg("no signals can be sent");
 }
 
+/* The watchdog takes no signals. */
+static void harness_shield(bool on)
+{
+    static sigset_t old;
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, on ? &all : &old, on ? &old : NULL);
+}
+#endif
+
 static void harness_before_test(void)
 {
-    sigset_t all, old;
-
     harness_send_signals();
     if (!HARNESS_WATCHES)
         return;
     harness_show_prepare();
     counter_init(&harness_test_over);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    harness_shield(true);
     if (pthread_create(&harness_watchdog_thread, NULL, harness_watch, NULL) != 0)
         ck_abort_msg("the watchdog could not be started");
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    harness_shield(false);
 }
 
 static void harness_after_test(void)
@@ -491,12 +536,46 @@ static void harness_after_test(void)
 
 /* ---- the runner ---- */
 
+/* Where check cannot fork, each test still has a process of its own: this program
+   started again, with the number of the test in the environment. */
+#ifdef _WIN32
+enum { HARNESS_FORKS = 0 };
+#else
+enum { HARNESS_FORKS = 1 };
+#endif
+
+static int harness_wanted;          /* the number, from 1 on; 0: this is who starts them */
+static int harness_count, harness_failed;
+
+#ifdef _WIN32
+/* Prints what check would have printed. */
+static void harness_start(const TTest *test, int i)
+{
+    char entry[64];
+    intptr_t status;
+
+    snprintf(entry, sizeof entry, "CFUT_TEST_NUMBER=%d", harness_count);
+    _putenv(entry);
+    status = _spawnl(_P_WAIT, _pgmptr, _pgmptr, (char *)NULL);
+    printf("%sok %d - %s, %d: status %ld\n", status ? "not " : "", harness_count, test->name, i,
+           (long)status);
+    fflush(stdout);
+    harness_failed += status != 0;
+}
+#else
+static void harness_start(const TTest *test, int i) { (void)test, (void)i; }
+#endif
+
 HARNESS_UNUSED static void harness_add(TCase *tc, const TTest *test, int first, int end)
 {
     const char *only = getenv("CFUT_TEST_ONLY");
 
-    if (!only || strstr(test->name, only))
-        _tcase_add_test(tc, test, 0, 0, first, end);
+    if (only && !strstr(test->name, only)) return;
+    if (HARNESS_FORKS) _tcase_add_test(tc, test, 0, 0, first, end);
+    for (int i = first; i < end && !HARNESS_FORKS; i++) {
+        if (++harness_count == harness_wanted) _tcase_add_test(tc, test, 0, 0, i, i + 1);
+        if (!harness_wanted) harness_start(test, i);
+    }
 }
 
 #undef tcase_add_test
@@ -504,22 +583,37 @@ HARNESS_UNUSED static void harness_add(TCase *tc, const TTest *test, int first, 
 #undef tcase_add_loop_test
 #define tcase_add_loop_test(tc, test, first, end) harness_add((tc), (test), (first), (end))
 
+HARNESS_UNUSED static void harness_tell(SRunner *runner, int failed)
+{
+    TestResult **results = srunner_failures(runner);
+
+    for (int i = 0; i < failed; i++) printf("# %s\n", tr_msg(results[i]));
+    free(results);
+}
+
 /* Runs the tests that fill adds; the value for main to return. */
 HARNESS_UNUSED static int harness_main(const char *name, void (*fill)(TCase *))
 {
+    const char *number = getenv("CFUT_TEST_NUMBER");
     Suite *suite = suite_create(name);
     TCase *tests = tcase_create(name);
     SRunner *runner;
     int failed;
 
+    harness_wanted = number ? (int)strtol(number, NULL, 10) : 0;
     tcase_set_timeout(tests, HARNESS_LIMIT_S * harness_scale());
     tcase_add_checked_fixture(tests, harness_before_test, harness_after_test);
     fill(tests);
+    if (!HARNESS_FORKS && !harness_wanted) {
+        printf("1..%d\n", harness_count);
+        return harness_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
-    srunner_set_tap(runner, "-");
+    if (HARNESS_FORKS) srunner_set_tap(runner, "-");
     srunner_run_all(runner, CK_SILENT);
     failed = srunner_ntests_failed(runner);
+    if (!HARNESS_FORKS) harness_tell(runner, failed);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1412,7 +1412,7 @@ static void fill_what(TCase *tc)
 
 static void fill(TCase *tc)
 {
-    fill_departures(tc);
+    if (TASKS_CAN_EXIT) fill_departures(tc);
     fill_when(tc);
     fill_what(tc);
 }

@@ -28,7 +28,7 @@ static int paused_atfork(fork_handler before, fork_handler parent, fork_handler 
 #endif
 #endif
 #ifndef CHILD_THREADS
-#define CHILD_THREADS 1
+#define CHILD_THREADS (!EMULATED)
 #else
 /* Else each child sleeps for a second before it is gone. */
 const char *__tsan_default_options(void);

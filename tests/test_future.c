@@ -621,6 +621,7 @@ START_TEST(result_timeout_when_running_waits_that_long)
 }
 END_TEST
 
+#ifndef _WIN32
 static void on_signal(int sig) { (void)sig; }
 
 static void *signal_often(void *arg)
@@ -668,6 +669,7 @@ START_TEST(result_when_signals_arrive_waits_until_done)
     end_pool(ex);
 }
 END_TEST
+#endif
 
 /* SEM 16 */
 START_TEST(result_after_timeout_can_succeed)
@@ -1508,6 +1510,7 @@ static int leave_thread(const int *in, int *out)
 {
     *out = *in;
     pthread_exit(NULL);
+    return CFUT_OK;                 /* for winpthreads' declaration */
 }
 CFUT_TASK(leave_thread, int, int);
 
@@ -1682,6 +1685,7 @@ static int leave_with_text(const int *in, int *out)
 {
     *out = cfut_fail(*in, "left early");
     pthread_exit(NULL);
+    return CFUT_OK;                 /* for winpthreads' declaration */
 }
 CFUT_TASK(leave_with_text, int, int);
 
@@ -2128,8 +2132,10 @@ static void fill_result(TCase *tc)
     tcase_add_test(tc, result_timeout_zero_when_done_is_the_status);
     tcase_add_loop_test(tc, result_timeout_huge_waits, 0, 4);
     tcase_add_test(tc, result_timeout_when_running_waits_that_long);
+#ifndef _WIN32
     tcase_add_test(tc, result_timeout_when_signals_arrive_waits_that_long);
     tcase_add_test(tc, result_when_signals_arrive_waits_until_done);
+#endif
     tcase_add_test(tc, result_after_timeout_can_succeed);
     tcase_add_test(tc, result_when_cancelled_is_cancelled_even_as_a_poll);
     tcase_add_test(tc, result_when_null_is_invalid);
@@ -2160,6 +2166,18 @@ static void fill_cancel(TCase *tc)
     tcase_add_test(tc, cancel_when_racing_with_the_worker_is_all_or_nothing);
 }
 
+static void fill_exits(TCase *tc)
+{
+    tcase_add_test(tc, pthread_exit_in_task_ends_it_as_abandoned);
+    tcase_add_test(tc, pthread_cancel_in_task_ends_it_as_abandoned);
+    tcase_add_test(tc, pthread_exit_in_task_replaces_the_worker);
+    tcase_add_test(tc, pthread_exit_in_many_queued_tasks_drains);
+    tcase_add_test(tc, pthread_exit_in_task_runs_its_callbacks);
+    tcase_add_test(tc, pthread_exit_in_task_run_on_the_spot_ends_both);
+    tcase_add_test(tc, pthread_exit_in_forked_task_ends_both);
+    tcase_add_test(tc, error_when_abandoned_after_fail_is_strerror);
+}
+
 static void fill_errors(TCase *tc)
 {
     tcase_add_test(tc, error_when_failed_with_text_is_the_text);
@@ -2180,14 +2198,7 @@ static void fill_errors(TCase *tc)
     tcase_add_test(tc, fail_text_when_nested_task_fails_too_is_kept_apart);
     tcase_add_test(tc, error_when_task_hands_on_a_code_is_strerror);
     tcase_add_test(tc, error_in_callback_is_the_text);
-    tcase_add_test(tc, pthread_exit_in_task_ends_it_as_abandoned);
-    tcase_add_test(tc, pthread_cancel_in_task_ends_it_as_abandoned);
-    tcase_add_test(tc, pthread_exit_in_task_replaces_the_worker);
-    tcase_add_test(tc, pthread_exit_in_many_queued_tasks_drains);
-    tcase_add_test(tc, pthread_exit_in_task_runs_its_callbacks);
-    tcase_add_test(tc, pthread_exit_in_task_run_on_the_spot_ends_both);
-    tcase_add_test(tc, pthread_exit_in_forked_task_ends_both);
-    tcase_add_test(tc, error_when_abandoned_after_fail_is_strerror);
+    if (TASKS_CAN_EXIT) fill_exits(tc);
     tcase_add_test(tc, worker_after_failed_task_goes_on);
 }
 

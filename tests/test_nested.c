@@ -23,9 +23,10 @@ enum { DEEP = 4000, LITTLE_STACK = 1 << 20 };
 #elif defined(UNDER_ASAN)
 enum { DEEP = 30000, LITTLE_STACK = 1 << 20 };
 #else
-enum { DEEP = 100000, LITTLE_STACK = 1 << 16 };
+enum { DEEP = 100000, LITTLE_STACK = 1 << 18 };     /* the frames of s390x are large */
 #endif
-static const size_t deep_stack = (size_t)1 << 30;
+/* Address space has room for four. */
+static const size_t deep_stack = (size_t)1 << (sizeof(void *) > 4 ? 30 : 28);
 
 static cfut_executor *pool_with_stack(int workers, size_t stack)
 {

@@ -1580,7 +1580,7 @@ static void fill_life(TCase *tc)
     tcase_add_test(tc, shutdown_of_unused_pool_is_clean);
     tcase_add_test(tc, two_pools_work_at_once);
     tcase_add_test(tc, pools_one_right_after_the_other_can_be_made);
-    tcase_add_test(tc, fork_start_beside_threads_is_refused_with_a_reason);
+    if (!EMULATED) tcase_add_test(tc, fork_start_beside_threads_is_refused_with_a_reason);
 #ifdef START_FORK
     tcase_add_test(tc, exec_start_without_process_main_is_refused_with_a_reason);
     tcase_add_test(tc, forked_workers_see_globals_as_of_creation);

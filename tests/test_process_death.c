@@ -1037,7 +1037,7 @@ static void fill_limits(TCase *tc)
     tcase_add_test(tc, backlog_of_replaced_workers_is_run_after_close);
 #if !UNDER_TSAN && !UNDER_ASAN
     tcase_add_test(tc, worker_that_holds_too_much_memory_is_replaced);
-    tcase_add_test(tc, limit_of_memory_makes_malloc_fail_in_a_worker);
+    if (!EMULATED) tcase_add_test(tc, limit_of_memory_makes_malloc_fail_in_a_worker);
 #endif
     tcase_add_test(tc, limit_of_files_holds_in_a_worker);
     tcase_add_test(tc, limit_of_cpu_time_kills_a_worker);
