@@ -17,11 +17,14 @@
 #endif
 
 /* How deep tasks nest: the thread sanitizer knows 65536 frames at most, and
-   the address sanitizer's are large. */
+   the address sanitizer's are large. 256 tasks, as many as a worker claims at once,
+   take some 500 bytes each where nothing is optimized. */
 #if defined(UNDER_TSAN)
 enum { DEEP = 4000, LITTLE_STACK = 1 << 20 };
 #elif defined(UNDER_ASAN)
 enum { DEEP = 30000, LITTLE_STACK = 1 << 20 };
+#elif !defined(__OPTIMIZE__)
+enum { DEEP = 100000, LITTLE_STACK = 1 << 18 };
 #else
 enum { DEEP = 100000, LITTLE_STACK = 1 << 16 };
 #endif
