@@ -147,7 +147,7 @@ START_TEST(task_that_does_not_fit_its_workers_memory_limit_fails)
     cfut_executor *ex = procs_with((cfut_process_pool_desc){
         .max_workers = 1, .limit_memory = 64 * MIB });
 
-    ck_assert_int_eq(run_block(ex, 500 * MIB), CFUT_NO_MEMORY);
+    ck_assert_int_eq(run_block(ex, 100 * MIB), CFUT_NO_MEMORY);
     ck_assert_int_eq(run_block(ex, 8), CFUT_OK);
     end_pool(ex);
 }
