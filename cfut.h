@@ -1347,13 +1347,14 @@ CFUTDEF void cfut_release(cfut_future *f);
 #define CFUTI_JOIN(fn_, call_) \
     CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
     { \
-        if (!cfuti_join_begin(&cfut_f->base)) return cfut_join(&cfut_f->base); \
+        cfut_future *cfut_b = cfut_f ? &cfut_f->base : NULL; \
+        if (!cfuti_join_begin(cfut_b)) return cfut_join(cfut_b); \
         return cfuti_join_end(&cfut_f->base, call_); \
     }
 #else
 #define CFUTI_JOIN(fn_, call_) \
     CFUTI_UNUSED static inline int fn_##_join(fn_##_future *cfut_f) \
-    { return cfut_join(&cfut_f->base); }
+    { return cfut_join(cfut_f ? &cfut_f->base : NULL); }
 #endif
 
 /* Private: what both have; its last line takes the semicolon. */

@@ -39,6 +39,22 @@ static int expect(cfut_executor *ex, int how, int status, const char *text)
     return 1;
 }
 
+#ifdef _WIN32
+static int expect_abandoned(cfut_executor *) { return 0; }
+#else
+/* As in C: what catches exceptions lets the end of a thread pass. */
+static int leaves(const int *, int *) { pthread_exit(NULL); }
+CFUT_TASK(leaves, int, int);
+
+static int expect_abandoned(cfut_executor *ex)
+{
+    leaves_future f;
+
+    leaves_submit(ex, &f, 0);
+    return leaves_result(&f) != CFUT_ABANDONED;
+}
+#endif
+
 static int expect_all(cfut_executor *ex)
 {
     int in[4] = { 0, 1, 2, 3 }, out[4], status[4], bad = 0;
@@ -67,5 +83,6 @@ int main()
     bad = expect_all(pool) + expect_all(cfut_inline_executor());
     square_submit(pool, &f, 12);
     bad += square_result(&f) != CFUT_OK || f.out != 144;
+    bad += expect_abandoned(pool);
     return bad + cfut_shutdown(pool, CFUT_DRAIN) ? 1 : 0;
 }

@@ -1,6 +1,7 @@
-/* fuzz_process.c: for libFuzzer: a worker's report memory holds whatever the input
-   says, at every moment that the host looks. The host must not crash, nor read
-   beyond what it knows, and complete each future exactly once.
+/* fuzz_process.c: a worker's report memory holds whatever the input says, at every
+   moment that the host looks. The host must not crash, nor read beyond what it knows,
+   and complete each future exactly once. With LIBFUZZER defined, for libFuzzer; else a
+   program: fuzz_process RUNS SEED.
 
    There is no process here: the host's side is called directly, with the parts that
    workers and host share in ordinary memory. Input: steps of one byte, each with what
@@ -8,6 +9,7 @@
 #define CFUT_IMPLEMENTATION
 #include "cfut.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { FUTURES = 96, SMALL = 8, LARGE = 300, ITEMS = 7 };
@@ -200,3 +202,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     close_scene(s);
     return 0;
 }
+
+#ifndef LIBFUZZER
+int main(int argc, char **argv)
+{
+    unsigned long runs = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
+    unsigned long long first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, seed = first;
+    unsigned char data[400];
+
+    for (unsigned long r = 0; r < runs; r++) {
+        for (size_t i = 0; i < sizeof data; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            data[i] = (unsigned char)(seed >> 56);
+        }
+        LLVMFuzzerTestOneInput(data, (size_t)(seed >> 24) % sizeof data);
+    }
+    printf("%lu at random from seed %llu: survived\n", runs, first);
+    return EXIT_SUCCESS;
+}
+#endif

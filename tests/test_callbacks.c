@@ -1346,6 +1346,108 @@ START_TEST(callback_that_ends_the_thread_in_a_hook_replaces_nobody)
 }
 END_TEST
 
+struct outer { cfut_future *f, hand; bool seen; };
+
+static void look_at_outer(cfut_future *f, void *user)
+{
+    struct outer *o = user;
+
+    o->seen = f == &o->hand && cfut_done(f) && cfut_done(o->f) && cfut_result(o->f) == 5 &&
+              !strcmp(cfut_error(o->f), "failed with 5") &&
+              !strcmp(cfut_error(f), cfut_strerror(1));
+}
+
+static void finish_within(cfut_future *f, void *user)
+{
+    struct outer *o = user;
+
+    o->f = f;
+    cfut_future_init(&o->hand);
+    cfut_on_done(&o->hand, look_at_outer, o);
+    cfut_finish(&o->hand, 1);
+}
+
+/* In both of them it is done. */
+START_TEST(callback_within_a_callback_sees_both_futures_done)
+{
+    struct busy_pool b;
+    fail_with_future f;
+    struct outer o = { 0 };
+
+    fail_with_submit(busy_pool_open(&b), &f, 5);
+    cfut_on_done(&f.base, finish_within, &o);
+    busy_pool_free_worker(&b);
+    ck_assert_int_eq(fail_with_result(&f), 5);
+    ck_assert(o.seen);
+    end_pool(b.ex);
+}
+END_TEST
+
+struct two_pools { cfut_executor *outer, *inner; int status; };
+
+static void end_outer(cfut_future *f, void *user)
+{
+    struct two_pools *p = user;
+
+    (void)f;
+    p->status = cfut_shutdown(p->outer, CFUT_DRAIN);
+}
+
+static void cancel_inner(cfut_future *f, void *user)
+{
+    (void)f;
+    cfut_close(((struct two_pools *)user)->inner, CFUT_CANCEL_PENDING);
+}
+
+/* Both ends are under way, in this thread. */
+START_TEST(shutdown_in_a_callback_of_a_close_in_a_callback_of_a_close_is_a_deadlock)
+{
+    struct busy_pool outer, inner;
+    struct two_pools p = { busy_pool_open(&outer), busy_pool_open(&inner), 0 };
+    square_future f, g;
+
+    square_submit(p.outer, &f, 1);
+    square_submit(p.inner, &g, 2);
+    cfut_on_done(&f.base, cancel_inner, &p);
+    cfut_on_done(&g.base, end_outer, &p);
+    cfut_close(p.outer, CFUT_CANCEL_PENDING);
+    ck_assert_int_eq(p.status, CFUT_DEADLOCK);
+    busy_pool_end(&inner);
+    busy_pool_end(&outer);
+}
+END_TEST
+
+static int look_around(const int *x, int *out)
+{
+    cfut_executor *ex = cfut_current();
+
+    *out = *x * *x + (ex && cfut_executor_status(ex) != CFUT_OK);
+    return cfut_fail(*x, "with %d", *x);
+}
+CFUT_TASK(look_around, int, int);
+
+static void fork_and_join(cfut_future *f, void *user)
+{
+    look_around_future g;
+
+    (void)f;
+    look_around_fork(&g, 6);
+    *(int *)user = look_around_join(&g) == 6 && g.out == 36 &&
+                   !strcmp(cfut_error(&g.base), "with 6");
+}
+
+/* There is no task around it, whose executor it would have. */
+START_TEST(callback_that_forks_joins_what_it_forked)
+{
+    struct busy_pool b;
+    int good = 0;
+
+    cfut_on_done(&(busy_pool_open(&b), &b.holder)->base, fork_and_join, &good);
+    busy_pool_end(&b);
+    ck_assert_int_eq(good, 1);
+}
+END_TEST
+
 static void fill_departures(TCase *tc)
 {
     tcase_add_loop_test(tc, callback_that_ends_a_thread_of_the_users_leaves_nothing_undone, 0,
@@ -1405,6 +1507,9 @@ static void fill_what(TCase *tc)
     tcase_add_test(tc, callback_that_finishes_a_future_by_hand_wakes_its_waiter);
     tcase_add_test(tc, callback_that_finishes_its_own_future_gets_invalid_state);
     tcase_add_test(tc, callback_that_calls_fail_does_not_change_the_text);
+    tcase_add_test(tc, callback_within_a_callback_sees_both_futures_done);
+    tcase_add_test(tc, callback_that_forks_joins_what_it_forked);
+    tcase_add_test(tc, shutdown_in_a_callback_of_a_close_in_a_callback_of_a_close_is_a_deadlock);
     tcase_add_test(tc, on_done_without_memory_takes_the_first_callback);
     tcase_add_test(tc, on_done_without_memory_refuses_further_callbacks);
     tcase_add_test(tc, callbacks_when_done_leave_no_memory_behind);

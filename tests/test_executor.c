@@ -2062,6 +2062,31 @@ START_TEST(inline_task_that_ends_the_thread_is_abandoned)
 }
 END_TEST
 
+static cfut_executor *own_pool;
+static square_future own_future;
+
+static int submit_to_own_pool(void *unused)
+{
+    (void)unused;
+    square_submit(own_pool, &own_future, 5);
+    return 0;
+}
+
+/* It is no task, so that comes as from outside. */
+START_TEST(submit_in_an_initializer_to_its_own_pool_runs)
+{
+    square_future f;
+
+    own_pool = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = submit_to_own_pool });
+    square_submit(own_pool, &f, 4);
+    ck_assert_int_eq(square_result(&f), CFUT_OK);
+    ck_assert_int_eq(square_result(&own_future), CFUT_OK);
+    ck_assert_int_eq(own_future.out, 25);
+    end_pool(own_pool);
+}
+END_TEST
+
 /* ---- the process pool where it cannot be made: test_process.c has the others ---- */
 
 START_TEST(timeline_that_is_not_compiled_in_is_refused)
@@ -2069,6 +2094,26 @@ START_TEST(timeline_that_is_not_compiled_in_is_refused)
     ck_assert_int_eq(cfut_trace("never-made.json"), CFUT_UNSUPPORTED);
     ck_assert_int_eq(cfut_trace(NULL), CFUT_UNSUPPORTED);
     ck_assert_int_ne(access("never-made.json", F_OK), 0);
+}
+END_TEST
+
+/* What they are asked for is no process pool's. */
+START_TEST(workers_that_are_no_processes_cannot_be_ended)
+{
+    cfut_executor *ex = test_pool();
+    char name[] = "name", *args[] = { name, NULL }, **argv = args;
+    int argc = 1;
+
+#ifdef CFUT_NO_PROCESS                  /* else it would say what to execute again */
+    cfut_process_main(&argc, &argv);
+#endif
+    ck_assert(argc == 1 && argv == args);
+    ck_assert_str_eq(cfut_executor_error(ex), cfut_strerror(CFUT_OK));
+    ck_assert_int_eq(cfut_terminate_workers(ex), CFUT_UNSUPPORTED);
+    ck_assert_int_eq(cfut_kill_workers(ex), CFUT_UNSUPPORTED);
+    ck_assert_int_eq(cfut_terminate_workers(NULL), CFUT_INVALID);
+    ck_assert_int_eq(cfut_kill_workers(NULL), CFUT_INVALID);
+    end_pool(ex);
 }
 END_TEST
 
@@ -2208,6 +2253,8 @@ static void fill_faults(TCase *tc)
     tcase_add_test(tc, inline_within_a_task_of_a_pool_works);
     if (TASKS_CAN_EXIT) tcase_add_test(tc, inline_task_that_ends_the_thread_is_abandoned);
     tcase_add_test(tc, process_pool_that_cannot_be_made_says_why);
+    tcase_add_test(tc, submit_in_an_initializer_to_its_own_pool_runs);
+    tcase_add_test(tc, workers_that_are_no_processes_cannot_be_ended);
     tcase_add_test(tc, timeline_that_is_not_compiled_in_is_refused);
 }
 

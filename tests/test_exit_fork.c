@@ -439,6 +439,75 @@ START_TEST(exit_in_task_of_one_worker_drains_the_queue)
 }
 END_TEST
 
+/* The second worker's thread is gone: its initializer did not want it. */
+static int first_only(void *count)
+{
+    return __atomic_fetch_add((int *)count, 1, __ATOMIC_SEQ_CST) ? 7 : 0;
+}
+
+static int leave_when_broken(cfut_executor *const *ex)
+{
+    while (cfut_executor_status(*ex) != CFUT_BROKEN) test_sleep(CFUT_US(200));
+    test_sleep(CFUT_MS(20));
+    exit(14);
+}
+CFUT_ACTION(leave_when_broken, cfut_executor *);
+
+static void exit_in_task_of_a_broken_pool(void)
+{
+    static leave_when_broken_future f;
+    static int count;
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 3, .initializer = first_only, .init_arg = &count });
+
+    leave_when_broken_submit(ex, &f, ex);
+    while (!cfut_running(&f.base)) test_sleep(CFUT_US(200));
+    submit_ticks(ex, 0, 1);
+    for (;;) pause();
+}
+
+/* SEM 79 */
+START_TEST(exit_in_task_of_a_broken_pool_waits_for_no_lost_worker)
+{
+    ck_assert_int_eq(run_process(exit_in_task_of_a_broken_pool), 14);
+}
+END_TEST
+
+static int wait_for_other_tick(cfut_executor *const *other)
+{
+    static tick_future f;
+    int status;
+
+    tick_submit(*other, &f, 100);
+    tell(&shared->step, 1);
+    status = tick_result(&f);
+    __atomic_add_fetch(&shared->ran, 1, __ATOMIC_SEQ_CST);
+    return status;
+}
+CFUT_ACTION(wait_for_other_tick, cfut_executor *);
+
+static void exit_in_task_beside_one_that_waits(void)
+{
+    static wait_for_other_tick_future f;
+    cfut_executor *ex = pool_of(3), *other = pool_of(1);
+    tick_future t[3];
+
+    for (int i = 0; i < 3; i++) tick_submit(ex, &t[i], 5);      /* all are there */
+    for (int i = 0; i < 3; i++) tick_result(&t[i]);
+    wait_for_other_tick_submit(ex, &f, other);
+    while (!told(&shared->step)) test_sleep(CFUT_US(200));
+    leave_program_submit(ex, &leaver, 15);
+    for (;;) pause();
+}
+
+/* SEM 79: its task is in another pool, and will come to its end */
+START_TEST(exit_in_task_waits_for_one_that_waits_for_another_pool)
+{
+    ck_assert_int_eq(run_process(exit_in_task_beside_one_that_waits), 15);
+    ck_assert_int_eq(told(&shared->ran), 3 + 2);
+}
+END_TEST
+
 struct late_leaver { struct gate go; };
 static struct late_leaver late;
 
@@ -639,12 +708,22 @@ START_TEST(result_in_forked_child_is_forked_unless_done)
 }
 END_TEST
 
+static void never_called(cfut_future *f, void *user)
+{
+    (void)f;
+    (void)user;
+    _exit(51);
+}
+
 static void child_cancels(void)
 {
     ck_assert(!cfut_cancel(&inherited.queued.base));
     ck_assert(!cfut_cancel(&inherited.running->base));
     ck_assert(!cfut_done(&inherited.queued.base));
     ck_assert(!cfut_cancelled(&inherited.queued.base));
+    ck_assert(!cfut_start(&inherited.queued.base));
+    ck_assert_int_eq(cfut_finish(&inherited.queued.base, 1), CFUT_FORKED);
+    ck_assert_int_eq(cfut_on_done(&inherited.queued.base, never_called, NULL), CFUT_FORKED);
 }
 
 /* SEM 80 */
@@ -683,6 +762,7 @@ static void child_waits(void)
         while (cfut_next(&it)) {}
     ck_assert_int_eq(it.status, CFUT_FORKED);
     cfut_iter_end(&it);
+    cfut_reclaim(fs, 2);                /* nothing is to be had back */
     ck_assert_int_eq(square_map(inherited.ex, in, out, 3), CFUT_FORKED);
 }
 
@@ -1125,6 +1205,278 @@ START_TEST(fork_in_callback_whose_child_exits_does_not_hang)
 }
 END_TEST
 
+static int fork_beside_forked(const int *x, int *out)
+{
+    square_future f;
+    pid_t child;
+
+    square_fork(&f, *x);
+    child = fork();
+    if (child == 0) {
+        leaks_unknown = 1;
+        _exit(!cfut_done(&f.base) && !cfut_cancel(&f.base) ? 21 : 50);
+    }
+    *out = end_of(child);
+    return square_join(&f) == CFUT_OK && f.out == *x * *x ? CFUT_OK : 1;
+}
+CFUT_TASK(fork_beside_forked, int, int);
+
+/* SEM 80 */
+START_TEST(forked_task_is_left_in_the_parent)
+{
+    cfut_executor *ex = pool_of(1);
+    fork_beside_forked_future f;
+
+    fflush(NULL);
+    fork_beside_forked_submit(ex, &f, 5);
+    ck_assert_int_eq(fork_beside_forked_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 21);
+    end_pool(ex);
+}
+END_TEST
+
+static int fork_and_leave(const int *x, int *out)
+{
+    *out = *x;
+    if (*x == 5) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            leaks_unknown = 1;
+            pthread_exit(NULL);
+        }
+        *out = end_of(child);
+    }
+    return CFUT_OK;
+}
+CFUT_TASK(fork_and_leave, int, int);
+
+/* SEM 80: what is left of the map is the parent's */
+START_TEST(child_of_an_item_that_leaves_ends)
+{
+    enum { N = 1000 };
+    static int in[N], out[N];
+    cfut_executor *ex = test_pool();
+
+    fflush(NULL);
+    for (int i = 0; i < N; i++) in[i] = i;
+    ck_assert_int_eq(fork_and_leave_map(ex, in, out, N), CFUT_OK);
+    ck_assert_int_eq(out[5], 0);
+    end_pool(ex);
+}
+END_TEST
+
+static int fork_and_return(const int *x, int *out)
+{
+    pid_t child = fork();
+
+    *out = *x;
+    if (child == 0) leaks_unknown = 1;
+    else *out = end_of(child);
+    return CFUT_OK;
+}
+CFUT_TASK(fork_and_return, int, int);
+
+struct with_other { cfut_future *other; struct gate *release; int how; };
+
+/* Waits for what it runs itself, which forks, and for the other. */
+static int wait_for_both(const struct with_other *w, int *out)
+{
+    pid_t parent = getpid();
+    fork_and_return_future f;
+    cfut_future *fs[2] = { fork_and_return_submit(cfut_current(), &f, 1), w->other };
+    cfut_iter it;
+    int n = 0;
+
+    if (w->how) {
+        cfut_as_completed(&it, fs, 2, CFUT_FOREVER);
+        while (cfut_next(&it))
+            if (++n == 1 && getpid() == parent) gate_open(w->release);
+        if (getpid() != parent) _exit(it.status == CFUT_FORKED ? 25 : 26);
+        cfut_iter_end(&it);
+    } else {
+        ptrdiff_t k = cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+
+        if (getpid() != parent) _exit(k == CFUT_FORKED ? 25 : 26);
+        n = (int)k;
+    }
+    *out = f.out;
+    return n == 2 ? CFUT_OK : 1;
+}
+CFUT_TASK(wait_for_both, struct with_other, int);
+
+static void *release_later(void *gate)
+{
+    test_sleep(CFUT_MS(100));
+    gate_open(gate);
+    return NULL;
+}
+
+/* SEM 80: nobody will come there */
+START_TEST(child_that_comes_back_into_a_wait_is_told_that_it_is_one)
+{
+    struct busy_pool b;
+    cfut_executor *ex = pool_of(1);
+    wait_for_both_future f;
+    pthread_t t;
+
+    fflush(NULL);
+    busy_pool_open(&b);
+    wait_for_both_submit(ex, &f, (struct with_other){ &b.holder.base, &b.hold.release, _i });
+    t = thread_start(release_later, &b.hold.release);
+    ck_assert_int_eq(wait_for_both_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 25);
+    thread_end(t);
+    end_pool(ex);
+    busy_pool_end(&b);
+}
+END_TEST
+
+static void make_a_process_pool(void)
+{
+    cfut_process_pool_desc desc = { .max_workers = 1, .start = CFUT_START_FORK };
+    int status = cfut_executor_status(cfut_process_pool(&desc));
+
+    if (status != CFUT_CLOSED && status != CFUT_UNSUPPORTED) _exit(52);
+}
+
+static void end_with_a_late_pool(void)
+{
+    atexit(make_a_process_pool);        /* called after the library's */
+    end_pool(pool_of(1));
+}
+
+/* SEM 79: nobody would end it */
+START_TEST(process_pool_made_after_exit_began_is_refused)
+{
+    ck_assert_int_eq(run_process(end_with_a_late_pool), 0);
+}
+END_TEST
+
+/* ---- a callback forks, and its child comes back from there ---- */
+
+static int back_status;
+
+static void come_back(cfut_future *f, void *user)
+{
+    pid_t child = fork();
+
+    (void)f;
+    (void)user;
+    if (child == 0) leaks_unknown = 1;
+    else back_status = end_of(child);
+}
+
+static void come_back_and_leave(cfut_future *f, void *user)
+{
+    pid_t parent = getpid();
+
+    come_back(f, user);
+    if (getpid() != parent) pthread_exit(NULL);
+}
+
+static void free_worker(cfut_future *f, void *gate)
+{
+    (void)f;
+    gate_open(gate);
+}
+
+/* SEM 80: the rest of what is queued is the parent's, and so is the pool */
+START_TEST(child_of_a_callback_in_a_close_has_no_pool_to_end)
+{
+    struct busy_pool b;
+    square_future f[3];
+    pid_t parent = getpid();
+    int status;
+
+    busy_pool_open(&b);
+    for (int i = 0; i < 3; i++) square_submit(b.ex, &f[i], i);
+    cfut_on_done(&f[1].base, come_back, NULL);
+    cfut_on_done(&f[2].base, free_worker, &b.hold.release);
+    status = cfut_shutdown(b.ex, CFUT_CANCEL_PENDING);
+    if (getpid() != parent) _exit(status == CFUT_FORKED ? 23 : 24);
+    ck_assert_int_eq(status, CFUT_OK);
+    ck_assert_int_eq(back_status, 23);
+}
+END_TEST
+
+static struct gate may_fail;
+
+static int fail_when_told(void *unused)
+{
+    (void)unused;
+    gate_wait(&may_fail);
+    return 7;
+}
+
+/* SEM 80: a worker's thread is all that the child has, so its end is the child's */
+START_TEST(child_of_a_callback_in_a_worker_ends)
+{
+    static const cfut_done_fn callbacks[] = { come_back, come_back_and_leave };
+    bool breaks = _i & 2;
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = breaks ? fail_when_told : NULL });
+    square_future f[3];
+
+    gate_init(&may_fail);
+    back_status = -1;
+    for (int i = 0; i < 3; i++) square_submit(ex, &f[i], i);
+    cfut_on_done(&f[1].base, callbacks[_i & 1], NULL);
+    gate_open(&may_fail);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(square_result(&f[i]), breaks ? CFUT_BROKEN : 0);
+    end_pool(ex);
+    ck_assert_int_eq(back_status == -1 ? 0 : back_status, 0);
+    assert_no_child_left();
+}
+END_TEST
+
+static int leave_task(const int *unused, int *out)
+{
+    *out = *unused;
+    pthread_exit(NULL);
+}
+CFUT_TASK(leave_task, int, int);
+
+/* SEM 80: it was leaving already, as its task has */
+START_TEST(child_of_a_callback_of_a_task_that_left_ends)
+{
+    struct busy_pool b;
+    leave_task_future f;
+
+    leave_task_submit(busy_pool_open(&b), &f, 1);
+    cfut_on_done(&f.base, come_back, NULL);
+    busy_pool_free_worker(&b);
+    ck_assert_int_eq(leave_task_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(run_square(b.ex, 3), CFUT_OK);
+    end_pool(b.ex);
+    ck_assert_int_eq(back_status, 0);
+}
+END_TEST
+
+static int leave_initializer(void *unused)
+{
+    (void)unused;
+    gate_wait(&may_fail);
+    pthread_exit(NULL);
+}
+
+/* SEM 80 */
+START_TEST(child_of_a_callback_of_a_pool_whose_initializer_left_ends)
+{
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = leave_initializer });
+    square_future f;
+
+    gate_init(&may_fail);
+    square_submit(ex, &f, 1);
+    cfut_on_done(&f.base, come_back, NULL);
+    gate_open(&may_fail);
+    ck_assert_int_eq(square_result(&f), CFUT_BROKEN);
+    end_pool(ex);
+    ck_assert_int_eq(back_status, 0);
+}
+END_TEST
+
 /* ---- */
 
 static void fill(TCase *tc)
@@ -1144,6 +1496,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, submit_in_handler_before_the_librarys_is_drained);
     tcase_add_test(tc, exit_in_task_ends_the_program);
     tcase_add_test(tc, exit_in_task_of_one_worker_drains_the_queue);
+    tcase_add_test(tc, exit_in_task_waits_for_one_that_waits_for_another_pool);
     tcase_add_test(tc, exit_in_task_drains_all_pools);
     tcase_add_test(tc, exit_in_task_that_another_waits_for_does_not_hang);
     tcase_add_test(tc, exit_in_callback_drains_the_queue);
@@ -1164,13 +1517,22 @@ static void fill(TCase *tc)
         tcase_add_test(tc, fork_while_pools_come_and_go_hangs_nobody);
     tcase_add_test(tc, fork_in_task_whose_child_exits_does_not_hang);
     tcase_add_test(tc, fork_in_task_whose_child_leaves_at_once_works);
+    tcase_add_test(tc, forked_task_is_left_in_the_parent);
     tcase_add_test(tc, fork_in_callback_whose_child_exits_does_not_hang);
-    if (CHILD_THREADS) {
+    if (CHILD_THREADS) {                /* who is lost is joined by nobody, which it minds, too */
+        tcase_add_test(tc, exit_in_task_of_a_broken_pool_waits_for_no_lost_worker);
         tcase_add_test(tc, fork_while_the_first_pool_is_made_hangs_nobody);
         tcase_add_test(tc, new_pool_in_forked_child_works);
         tcase_add_test(tc, fork_in_forked_child_works);
         tcase_add_test(tc, fork_in_task_whose_child_returns_from_the_task_ends_it);
         tcase_add_test(tc, fork_in_an_item_whose_child_returns_runs_nothing_of_the_parents);
+        tcase_add_test(tc, child_of_an_item_that_leaves_ends);
+        tcase_add_loop_test(tc, child_that_comes_back_into_a_wait_is_told_that_it_is_one, 0, 2);
+        tcase_add_test(tc, process_pool_made_after_exit_began_is_refused);
+        tcase_add_test(tc, child_of_a_callback_in_a_close_has_no_pool_to_end);
+        tcase_add_loop_test(tc, child_of_a_callback_in_a_worker_ends, 0, 4);
+        tcase_add_test(tc, child_of_a_callback_of_a_task_that_left_ends);
+        tcase_add_test(tc, child_of_a_callback_of_a_pool_whose_initializer_left_ends);
     }
 }
 

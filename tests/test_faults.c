@@ -408,8 +408,36 @@ START_TEST(scene_with_each_reservation_failing)
 }
 END_TEST
 
+/* Not at each submit, but soon again. */
+START_TEST(thread_that_could_not_be_started_is_tried_again_later)
+{
+    cfut_executor *ex = pool_of(2);
+    occupy_future f[3];
+    square_future g;
+    struct hold h[3];
+
+    hold_worker(ex, &f[0], &h[0]);
+    fault_at(&fault_threads, 1, true);
+    for (int i = 1; i < 3; i++) {
+        hold_init(&h[i]);
+        occupy_submit(ex, &f[i], &h[i]);
+    }
+    ck_assert_int_eq((int)fault_seen(&fault_threads), 1);
+    fault_at(&fault_threads, 0, false);
+    test_sleep(CFUT_MS(150));
+    for (int i = 1; i < 3; i++) gate_open(&h[i].release);
+    square_submit(ex, &g, 3);
+    ck_assert_int_eq(square_result(&g), CFUT_OK);       /* though the first is held */
+    ck_assert_uint_eq(cfut_executor_workers(ex), 2);
+    gate_open(&h[0].release);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(occupy_result(&f[i]), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
 static void fill(TCase *tc)
 {
+    tcase_add_test(tc, thread_that_could_not_be_started_is_tried_again_later);
     tcase_add_loop_test(tc, scene_with_each_allocation_failing, 0, 2 * SCENES);
     tcase_add_loop_test(tc, scene_with_each_thread_failing, 0, 2 * SCENES);
     tcase_add_loop_test(tc, scene_with_each_reservation_failing, 0, 2 * SCENES);

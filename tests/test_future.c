@@ -2078,6 +2078,172 @@ START_TEST(spawn_when_refused_is_done_with_the_reason)
 }
 END_TEST
 
+/* ---- arguments at the edge ---- */
+
+static int no_text(const int *code, int *out)
+{
+    *out = *code;
+    return cfut_fail(*code, NULL);
+}
+CFUT_TASK(no_text, int, int);
+
+START_TEST(fail_without_a_text_only_returns_the_code)
+{
+    no_text_future f;
+
+    no_text_submit(cfut_inline_executor(), &f, 7);
+    ck_assert_int_eq(no_text_result(&f), 7);
+    ck_assert_str_eq(cfut_error(&f.base), cfut_strerror(7));
+}
+END_TEST
+
+static int fail_in_bytes(const int *first, int *out)
+{
+    char text[100];
+
+    memset(text, 0x80, sizeof text - 1);        /* no UTF-8: none begins a character */
+    text[0] = (char)*first;
+    text[sizeof text - 1] = 0;
+    *out = 0;
+    return cfut_fail(7, "%s", text);
+}
+CFUT_TASK(fail_in_bytes, int, int);
+
+START_TEST(error_text_that_is_no_utf8_is_cut_anywhere)
+{
+    fail_in_bytes_future f;
+
+    fail_in_bytes_submit(cfut_inline_executor(), &f, 'x');
+    ck_assert_int_eq(fail_in_bytes_result(&f), 7);
+    ck_assert_uint_eq(strlen(cfut_error(&f.base)), 55);
+}
+END_TEST
+
+START_TEST(join_of_null_is_invalid)
+{
+    square_future *none = NULL;
+
+    ck_assert_int_eq(square_join(none), CFUT_INVALID);
+    ck_assert_int_eq(cfut_join(NULL), CFUT_INVALID);
+}
+END_TEST
+
+START_TEST(iterator_that_is_none_yields_nothing)
+{
+    cfut_iter it;
+
+    memset(&it, 0, sizeof it);
+    ck_assert_ptr_null(cfut_next(NULL));
+    ck_assert_ptr_null(cfut_next(&it));
+    cfut_iter_end(NULL);
+    cfut_iter_end(&it);
+    ck_assert_int_eq(it.status, CFUT_OK);
+}
+END_TEST
+
+START_TEST(wait_for_more_than_memory_holds_is_invalid)
+{
+    cfut_future f = { 0 }, *fs[1] = { &f };
+
+    ck_assert_int_eq((int)cfut_wait(fs, SIZE_MAX, CFUT_ALL_COMPLETED, 0), CFUT_INVALID);
+}
+END_TEST
+
+START_TEST(submit_within_to_nobody_or_of_nothing_is_as_submit)
+{
+    cfut_executor *failed = cfut_thread_pool(&(cfut_thread_pool_desc){ .max_workers = -1 });
+    cfut_future f;
+    int x = 1, y;
+
+    ck_assert_ptr_null(cfut_submit_within(failed, NULL, &square_task, &x, &y, CFUT_SEC(1)));
+    cfut_submit_within(failed, &f, &square_task, &x, &y, CFUT_SEC(1));
+    ck_assert_int_eq(cfut_result(&f), CFUT_INVALID);
+    cfut_submit_within(NULL, &f, &square_task, &x, &y, CFUT_SEC(1));
+    ck_assert_int_eq(cfut_result(&f), CFUT_INVALID);
+}
+END_TEST
+
+START_TEST(submit_of_a_task_without_function_is_invalid)
+{
+    static const cfut_task none = { NULL, "none", 0, 0 };
+    cfut_future f;
+
+    ck_assert_int_eq(cfut_result(cfut_submit(cfut_inline_executor(), &f, &none, NULL, NULL)),
+                     CFUT_INVALID);
+}
+END_TEST
+
+static int no_argument(const void *in, void *out)
+{
+    *(int *)out = in ? 5 : 6;
+    return CFUT_OK;
+}
+
+START_TEST(spawn_without_task_or_room_is_null_and_without_argument_works)
+{
+    static const cfut_task task = { no_argument, "no_argument", 0, sizeof(int) };
+    struct { cfut_future base; int out; } *f;
+    int x = 1;
+
+    ck_assert_ptr_null(cfut_spawn(cfut_inline_executor(), NULL, &x, sizeof *f, 0, 0));
+    ck_assert_ptr_null(cfut_spawn(cfut_inline_executor(), &square_task, &x, 1, 0, 0));
+    f = (void *)cfut_spawn(cfut_inline_executor(), &task, NULL, sizeof *f, 0, sizeof f->base);
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(cfut_result(&f->base), CFUT_OK);
+    ck_assert_int_eq(f->out, 5);
+    cfut_release(&f->base);
+}
+END_TEST
+
+START_TEST(release_of_one_that_was_never_submitted_frees)
+{
+    cfut_release(calloc(1, sizeof(cfut_future)));
+    cfut_release(NULL);
+}
+END_TEST
+
+static void count_join(cfut_future *f, void *calls)
+{
+    (void)f;
+    ++*(int *)calls;
+}
+
+/* The second time by the call that is not inlined. */
+static int join_with_callback(const int *code, int *calls)
+{
+    fail_with_future f;
+    int status;
+
+    *calls = 0;
+    fail_with_fork(&f, *code);
+    if (cfut_on_done(&f.base, count_join, calls) != CFUT_OK) return 1;
+    status = fail_with_join(&f);
+    if (status != *code || strcmp(cfut_error(&f.base), "failed with 9")) return 2;
+    cfut_fork(&f.base, &no_text_task, &f.in, &f.out);
+    if (cfut_on_done(&f.base, count_join, calls) != CFUT_OK) return 3;
+    if (cfut_join(&f.base) != *code) return 4;
+    cfut_fork(&f.base, &square_task, &f.in, &f.out);
+    if (cfut_on_done(&f.base, count_join, calls) != CFUT_OK) return 6;
+    if (cfut_join(&f.base) != CFUT_OK || f.out != *code * *code) return 7;
+    cfut_fork(&f.base, &no_text_task, &f.in, &f.out);
+    if (cfut_on_done(&f.base, count_join, calls) != CFUT_OK) return 8;
+    if (cfut_join(&f.base) != *code) return 9;
+    return strcmp(cfut_error(&f.base), cfut_strerror(*code)) ? 5 : CFUT_OK;
+}
+CFUT_TASK(join_with_callback, int, int);
+
+START_TEST(join_of_a_fork_with_a_callback_calls_it_and_keeps_the_text)
+{
+    cfut_executor *ex = test_pool();
+    join_with_callback_future f;
+
+    join_with_callback_submit(ex, &f, 9);
+    ck_assert_int_eq(join_with_callback_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 4);
+    end_pool(ex);
+}
+END_TEST
+
 /* ---- */
 
 static void fill_states(TCase *tc)
@@ -2227,6 +2393,20 @@ static void fill_views(TCase *tc)
     tcase_add_test(tc, spawn_when_refused_is_done_with_the_reason);
 }
 
+static void fill_edges(TCase *tc)
+{
+    tcase_add_test(tc, fail_without_a_text_only_returns_the_code);
+    tcase_add_test(tc, error_text_that_is_no_utf8_is_cut_anywhere);
+    tcase_add_test(tc, join_of_null_is_invalid);
+    tcase_add_test(tc, iterator_that_is_none_yields_nothing);
+    tcase_add_test(tc, wait_for_more_than_memory_holds_is_invalid);
+    tcase_add_test(tc, submit_within_to_nobody_or_of_nothing_is_as_submit);
+    tcase_add_test(tc, submit_of_a_task_without_function_is_invalid);
+    tcase_add_test(tc, spawn_without_task_or_room_is_null_and_without_argument_works);
+    tcase_add_test(tc, release_of_one_that_was_never_submitted_frees);
+    tcase_add_test(tc, join_of_a_fork_with_a_callback_calls_it_and_keeps_the_text);
+}
+
 static void fill(TCase *tc)
 {
     fill_states(tc);
@@ -2235,6 +2415,7 @@ static void fill(TCase *tc)
     fill_cancel(tc);
     fill_errors(tc);
     fill_views(tc);
+    fill_edges(tc);
 }
 
 int main(void) { return harness_main("future", fill); }

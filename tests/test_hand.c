@@ -783,6 +783,214 @@ START_TEST(run_makes_its_future_the_current_one)
 }
 END_TEST
 
+/* ---- what an executor of one's own lets tasks and maps do ---- */
+
+/* A list; the first cancels that it is asked for may be refused. */
+struct lister { cfut_executor base; cfut_future *listed[4]; int n, refusals; };
+
+static int list_it(cfut_executor *ex, cfut_future *f)
+{
+    struct lister *l = (struct lister *)(void *)ex;
+
+    if (l->n == 4) return CFUT_FULL;
+    l->listed[l->n++] = f;
+    return CFUT_OK;
+}
+
+static bool unlist(cfut_executor *ex, cfut_future *f)
+{
+    struct lister *l = (struct lister *)(void *)ex;
+
+    if (l->refusals-- > 0) return false;
+    for (int i = 0; i < l->n; i++) {
+        if (l->listed[i] != f) continue;
+        l->listed[i] = l->listed[--l->n];
+        return true;
+    }
+    return false;
+}
+
+static void run_listed(struct lister *l)
+{
+    while (l->n) cfut_run(l->listed[--l->n]);
+}
+
+static const cfut_executor_ops lister_ops = { "Lister", list_it, unlist, NULL, NULL, NULL, NULL };
+static struct lister *lister;
+
+static int submit_and_result(const int *x, int *out)
+{
+    square_future f;
+    int status;
+
+    square_submit(&lister->base, &f, *x);
+    status = square_result(&f);
+    *out = f.out;
+    return status;
+}
+CFUT_TASK(submit_and_result, int, int);
+
+/* As in a pool of one thread, which would not come to it otherwise. */
+START_TEST(task_that_waits_for_one_queued_in_its_own_executor_runs_it)
+{
+    struct lister l = { { &lister_ops, CFUT_OK }, { NULL }, 0, 0 };
+    submit_and_result_future f;
+
+    lister = &l;
+    submit_and_result_submit(&l.base, &f, 6);
+    run_listed(&l);
+    ck_assert_int_eq(submit_and_result_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 36);
+}
+END_TEST
+
+static int gather(const int *x, int *out)
+{
+    square_future f[3];
+    cfut_future *fs[3];
+    cfut_iter it;
+
+    *out = 0;
+    for (int i = 0; i < 3; i++) fs[i] = square_submit(&lister->base, &f[i], *x + i);
+    if (cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER) != 2) return 1;
+    if (cfut_as_completed(&it, fs, 3, CFUT_FOREVER) != CFUT_OK) return 2;
+    for (cfut_future *g; (g = cfut_next(&it)) != NULL; ) *out += square_of(g)->out;
+    return it.status;
+}
+CFUT_TASK(gather, int, int);
+
+START_TEST(task_that_waits_for_several_of_its_own_executor_runs_them)
+{
+    struct lister l = { { &lister_ops, CFUT_OK }, { NULL }, 0, 0 };
+    gather_future f;
+
+    lister = &l;
+    gather_submit(&l.base, &f, 2);
+    run_listed(&l);
+    ck_assert_int_eq(gather_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 4 + 9 + 16);
+}
+END_TEST
+
+static int submit_and_reclaim(const int *x, int *out)
+{
+    square_future f;
+    cfut_future *fs[1] = { square_submit(&lister->base, &f, *x) };
+
+    lister->refusals = 1;
+    cfut_reclaim(fs, 1);
+    *out = f.out;
+    return square_result(&f);
+}
+CFUT_TASK(submit_and_reclaim, int, int);
+
+/* It was not to be cancelled, so it is run. */
+START_TEST(reclaim_in_a_task_runs_what_its_own_executor_did_not_give_up)
+{
+    struct lister l = { { &lister_ops, CFUT_OK }, { NULL }, 0, 0 };
+    submit_and_reclaim_future f;
+
+    lister = &l;
+    submit_and_reclaim_submit(&l.base, &f, 7);
+    run_listed(&l);
+    ck_assert_int_eq(submit_and_reclaim_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 49);
+}
+END_TEST
+
+static int wait_for_kept(cfut_future *const *f, int *out)
+{
+    *out = 1;
+    return cfut_result(*f);
+}
+CFUT_TASK(wait_for_kept, cfut_future *, int);
+
+static void *run_later(void *f)
+{
+    test_sleep(CFUT_MS(20));
+    cfut_run(f);
+    return NULL;
+}
+
+/* Another thread will run it. */
+START_TEST(task_that_waits_for_one_that_its_executor_cannot_give_up_sleeps)
+{
+    struct keeper k = { { &miser_ops, CFUT_OK }, NULL, CFUT_OK };
+    square_future f;
+    wait_for_kept_future g;
+    pthread_t t;
+
+    square_submit(&k.base, &f, 7);
+    wait_for_kept_submit(&k.base, &g, &f.base);
+    t = thread_start(run_later, &f.base);
+    cfut_run(k.kept);
+    ck_assert_int_eq(wait_for_kept_result(&g), CFUT_OK);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+}
+END_TEST
+
+static size_t a_thousand(const cfut_executor *ex)
+{
+    (void)ex;
+    return 1000;
+}
+
+static int run_at_once(cfut_executor *ex, cfut_future *f)
+{
+    (void)ex;
+    cfut_run(f);
+    return CFUT_OK;
+}
+
+static const cfut_executor_ops at_once_ops = {
+    .name = "AtOnce", .submit = run_at_once, .max_workers = a_thousand };
+
+START_TEST(map_on_an_executor_of_very_many_workers_makes_fewer_parts)
+{
+    enum { N = 5000 };
+    static int in[N], out[N];
+    cfut_executor ex = { &at_once_ops, CFUT_OK };
+
+    for (int i = 0; i < N; i++) in[i] = i;
+    ck_assert_int_eq(square_map(&ex, in, out, N), CFUT_OK);
+    for (int i = 0; i < N; i++) ck_assert_int_eq(out[i], i * i);
+    ck_assert_int_eq(square_map(&ex, in, out, 3), CFUT_OK);
+}
+END_TEST
+
+static int leave_or_square(const int *x, int *y)
+{
+    if (*x == 3) pthread_exit(NULL);
+    return square(x, y);
+}
+CFUT_TASK(leave_or_square, int, int);
+
+static int left_map_status[200];
+
+static void *map_and_leave(void *ex)
+{
+    int in[200], out[200];
+
+    for (int i = 0; i < 200; i++) in[i] = i;
+    leave_or_square_map_with(ex, in, out, 200, &(cfut_map_desc){
+        .caller_runs = true, .chunksize = 10, .status = left_map_status });
+    return ex;
+}
+
+/* Its parts are in memory of the thread that ends: they are called off first. */
+START_TEST(map_whose_caller_leaves_by_an_item_takes_its_parts_with_it)
+{
+    struct lister l = { { &lister_ops, CFUT_OK }, { NULL }, 0, 0 };
+    pthread_t t = thread_start(map_and_leave, &l.base);
+    void *returned = &l;
+
+    ck_assert_int_eq(pthread_join(t, &returned), 0);
+    ck_assert_ptr_null(returned);
+    ck_assert_int_eq(l.n, 0);
+    ck_assert_int_eq(left_map_status[2], CFUT_OK);
+}
+END_TEST
+
 /* ---- */
 
 static void fill_moves(TCase *tc)
@@ -831,6 +1039,12 @@ static void fill_others(TCase *tc)
     tcase_add_test(tc, defaults_of_own_executor_without_functions);
     tcase_add_test(tc, run_of_null_does_nothing);
     tcase_add_test(tc, run_makes_its_future_the_current_one);
+    tcase_add_test(tc, task_that_waits_for_one_queued_in_its_own_executor_runs_it);
+    tcase_add_test(tc, task_that_waits_for_several_of_its_own_executor_runs_them);
+    tcase_add_test(tc, reclaim_in_a_task_runs_what_its_own_executor_did_not_give_up);
+    tcase_add_test(tc, task_that_waits_for_one_that_its_executor_cannot_give_up_sleeps);
+    tcase_add_test(tc, map_on_an_executor_of_very_many_workers_makes_fewer_parts);
+    tcase_add_test(tc, map_whose_caller_leaves_by_an_item_takes_its_parts_with_it);
 }
 
 static void fill(TCase *tc)

@@ -1,12 +1,14 @@
 /* test_map.c: cfut_map and cfut_stream, SEMANTICS section 7. */
+#include <stdint.h>
 #include <stdlib.h>
 
-/* Counts the library's allocations, so that a test can say there are none. */
+/* Counts the library's allocations, so that a test can say there are none. Absurd ones
+   a sanitizer would take for mistakes. */
 static int allocations;
 static void *counting_malloc(size_t n)
 {
     __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED);
-    return malloc(n);
+    return n > PTRDIFF_MAX ? NULL : malloc(n);
 }
 #define CFUT_MALLOC(n) counting_malloc(n)
 #define CFUT_FREE(p) free(p)
@@ -1260,6 +1262,8 @@ START_TEST(stream_with_bad_arguments_answers_invalid)
     expect_stream_refused(cfut_stream_open(pool, &square_task, pull_int, &feed,
         &(cfut_stream_desc){ .buffersize = -1 }), CFUT_INVALID);
     expect_stream_refused(cfut_stream_open(pool, NULL, pull_int, &feed, NULL), CFUT_INVALID);
+    expect_stream_refused(cfut_stream_open(pool, &(cfut_task){ .name = "none" }, pull_int, &feed,
+                                           NULL), CFUT_INVALID);
     expect_stream_refused(cfut_stream_open(pool, &square_task, NULL, &feed, NULL), CFUT_INVALID);
     expect_stream_refused(cfut_stream_open(NULL, &square_task, pull_int, &feed, NULL),
                           CFUT_INVALID);
@@ -1563,6 +1567,231 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_under_way_when_the_pool_cancels_ends);
 }
 
+/* ---- arguments at the edge ---- */
+
+static int nothing(const void *in, void *out) { return in || out ? EINVAL : CFUT_OK; }
+static const cfut_task nothing_task = { nothing, "nothing", 0, 0 };
+
+START_TEST(map_without_argument_and_result_runs_each_item)
+{
+    cfut_executor *ex = test_pool();
+    int status[40];
+    cfut_map_desc desc = { .status = status, .timeout = CFUT_SEC(60) };
+
+    memset(status, 1, sizeof status);
+    ck_assert_int_eq(cfut_map(ex, &nothing_task, NULL, NULL, 40, NULL), CFUT_OK);
+    ck_assert_int_eq(cfut_map(ex, &nothing_task, NULL, NULL, 40, &desc), CFUT_OK);
+    for (int i = 0; i < 40; i++) ck_assert_int_eq(status[i], CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+START_TEST(map_of_no_function_or_absurd_sizes_is_invalid)
+{
+    static const cfut_task none = { NULL, "none", 0, 0 };
+    static const cfut_task huge[] = {
+        { nothing, "huge", SIZE_MAX / 8, 0 }, { nothing, "huge", 0, SIZE_MAX / 8 } };
+    cfut_executor *ex = cfut_inline_executor();
+    int x = 1;
+
+    ck_assert_int_eq(cfut_map(ex, &none, NULL, NULL, 3, NULL), CFUT_INVALID);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(cfut_map(ex, &huge[i], &x, &x, 100, NULL), CFUT_INVALID);
+    ck_assert_int_eq(cfut_map(ex, &nothing_task, NULL, NULL, SIZE_MAX, NULL), CFUT_INVALID);
+}
+END_TEST
+
+static int time_out(const int *x, int *out)
+{
+    *out = *x;
+    return CFUT_TIMEOUT;
+}
+CFUT_TASK(time_out, int, int);
+
+START_TEST(map_of_items_that_return_timeout_fails_with_etimedout)
+{
+    cfut_executor *ex = test_pool();
+    int in[4] = { 1, 2, 3, 4 }, out[4], status[4];
+
+    for (int timed = 0; timed < 2; timed++) {
+        cfut_map_desc desc = { .status = status, .timeout = timed ? CFUT_SEC(60) : 0 };
+
+        ck_assert_int_eq(time_out_map_with(ex, in, out, 4, &desc), ETIMEDOUT);
+        for (int i = 0; i < 4; i++) ck_assert_int_eq(status[i], ETIMEDOUT);
+    }
+    end_pool(ex);
+}
+END_TEST
+
+static int map_as_caller(cfut_executor *const *ex, int *out)
+{
+    int in[3] = { 1, 2, 3 }, result[3];
+    int status = square_map_with(*ex, in, result, 3, &(cfut_map_desc){ .caller_runs = true });
+
+    *out = result[2];
+    return status;
+}
+CFUT_TASK(map_as_caller, cfut_executor *, int);
+
+START_TEST(map_in_a_task_of_its_own_pool_has_its_caller_run_some_anyway)
+{
+    cfut_executor *ex = test_pool();
+    map_as_caller_future f;
+
+    map_as_caller_submit(ex, &f, ex);
+    ck_assert_int_eq(map_as_caller_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, 9);
+    end_pool(ex);
+}
+END_TEST
+
+struct closing { cfut_executor *ex; struct gate *closed; };
+
+static int map_when_closed(const struct closing *c, int *out)
+{
+    int in[5] = { 1, 2, 3, 4, 5 }, result[5];
+
+    gate_wait(c->closed);
+    *out = square_map(c->ex, in, result, 5);
+    return CFUT_OK;
+}
+CFUT_TASK(map_when_closed, struct closing, int);
+
+START_TEST(map_in_a_task_of_a_pool_that_is_being_cancelled_is_refused)
+{
+    cfut_executor *ex = test_pool();
+    map_when_closed_future f;
+    struct gate closed;
+
+    gate_init(&closed);
+    map_when_closed_submit(ex, &f, (struct closing){ ex, &closed });
+    while (!cfut_running(&f.base)) test_sleep(CFUT_US(100));
+    cfut_close(ex, CFUT_CANCEL_PENDING);
+    gate_open(&closed);
+    ck_assert_int_eq(map_when_closed_result(&f), CFUT_OK);
+    ck_assert_int_eq(f.out, CFUT_CLOSED);
+    end_pool(ex);
+}
+END_TEST
+
+/* The caller's item waits until a worker has one, and ends its thread; the worker's
+   item goes on until it is told to stop. */
+struct leaving { pthread_t caller; struct gate worker_runs; int after; };
+
+static int leave_or_stay(struct leaving *const *l, int *out)
+{
+    *out = 1;
+    if (pthread_equal(pthread_self(), (*l)->caller)) {
+        gate_wait(&(*l)->worker_runs);
+        pthread_exit(NULL);
+    }
+    gate_open(&(*l)->worker_runs);
+    while (!cfut_stop_requested()) test_sleep(CFUT_US(100));
+    __atomic_add_fetch(&(*l)->after, 1, __ATOMIC_SEQ_CST);
+    return ECANCELED;                   /* a batch ends at a failure, else with its chunk */
+}
+CFUT_TASK(leave_or_stay, struct leaving *, int);
+
+struct leaving_map { cfut_executor *ex; struct leaving leaving; bool untyped; };
+
+static void *map_and_leave(void *arg)
+{
+    enum { N = 100 };
+    struct leaving_map *m = arg;
+    struct leaving *in[N];
+    int out[N];
+    cfut_map_desc desc = { .caller_runs = true, .chunksize = 20 };
+
+    m->leaving.caller = pthread_self();
+    for (int i = 0; i < N; i++) in[i] = &m->leaving;
+    if (m->untyped) cfut_map(m->ex, &leave_or_stay_task, in, out, N, &desc);
+    else leave_or_stay_map_with(m->ex, in, out, N, &desc);
+    return m;
+}
+
+START_TEST(map_whose_caller_leaves_by_an_item_is_stopped_elsewhere)
+{
+    struct leaving_map m = { .ex = pool_of(1), .untyped = _i };
+    void *returned = &m;
+
+    gate_init(&m.leaving.worker_runs);
+    ck_assert_int_eq(pthread_join(thread_start(map_and_leave, &m), &returned), 0);
+    ck_assert_ptr_null(returned);
+    ck_assert_int_eq(m.leaving.after, 1);
+    end_pool(m.ex);
+}
+END_TEST
+
+static int pull_forever(void *unused, void *in)
+{
+    (void)unused;
+    *(int *)in = 3;
+    return CFUT_OK;
+}
+
+START_TEST(stream_of_absurd_sizes_has_no_memory)
+{
+    static const cfut_task huge[] = {
+        { nothing, "huge", SIZE_MAX - 8, 0 }, { nothing, "huge", 0, SIZE_MAX - 8 },
+        { nothing, "huge", SIZE_MAX / 2, 0 } };
+    int out;
+
+    for (int i = 0; i < 3; i++) {
+        cfut_stream *s = cfut_stream_open(cfut_inline_executor(), &huge[i], pull_forever, NULL,
+                                          NULL);
+
+        ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_NO_MEMORY);
+        ck_assert_uint_eq(cfut_stream_index(s), 0);
+        ck_assert_str_eq(cfut_stream_error(s), cfut_strerror(CFUT_NO_MEMORY));
+        cfut_stream_close(s);
+    }
+}
+END_TEST
+
+START_TEST(stream_of_nobody_and_before_its_first_item)
+{
+    cfut_stream *s = cfut_stream_open(cfut_inline_executor(), &square_task, pull_forever, NULL,
+                                      NULL);
+    int out;
+
+    ck_assert_int_eq(cfut_stream_next(NULL, &out), CFUT_INVALID);
+    ck_assert_uint_eq(cfut_stream_index(NULL), 0);
+    ck_assert_str_eq(cfut_stream_error(NULL), cfut_strerror(CFUT_INVALID));
+    cfut_stream_close(NULL);
+    ck_assert_uint_eq(cfut_stream_index(s), 0);
+    ck_assert_str_ne(cfut_stream_error(s), "");
+    ck_assert_int_eq(cfut_stream_next(s, NULL), CFUT_OK);
+    cfut_stream_close(s);
+}
+END_TEST
+
+START_TEST(stream_on_an_executor_without_workers_yields_its_status)
+{
+    cfut_executor *failed = cfut_thread_pool(&(cfut_thread_pool_desc){ .max_workers = -1 });
+    cfut_stream *s = cfut_stream_open(failed, &square_task, pull_forever, NULL, NULL);
+    int out;
+
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_INVALID);
+    cfut_stream_close(s);
+}
+END_TEST
+
+START_TEST(stream_as_completed_that_is_not_done_in_time_yields_nothing)
+{
+    struct busy_pool b;
+    cfut_stream_desc desc = { .as_completed = true, .buffersize = 2 };
+    cfut_stream *s = cfut_stream_open(busy_pool_open(&b), &square_task, pull_forever, NULL, &desc);
+    int out = 0;
+
+    ck_assert_int_eq(cfut_stream_next_timeout(s, &out, CFUT_MS(1)), CFUT_TIMEOUT);
+    busy_pool_free_worker(&b);
+    ck_assert_int_eq(cfut_stream_next(s, &out), CFUT_OK);
+    ck_assert_int_eq(out, 9);
+    cfut_stream_close(s);
+    end_pool(b.ex);
+}
+END_TEST
+
 static void fill(TCase *tc)
 {
     fill_map(tc);
@@ -1585,6 +1814,16 @@ static void fill(TCase *tc)
     tcase_add_test(tc, stream_closed_at_any_point_leaves_a_usable_pool);
     tcase_add_test(tc, stream_inside_a_task_ends);
     tcase_add_test(tc, stream_of_an_action_runs_each_item);
+    tcase_add_test(tc, map_without_argument_and_result_runs_each_item);
+    tcase_add_test(tc, map_of_no_function_or_absurd_sizes_is_invalid);
+    tcase_add_test(tc, map_of_items_that_return_timeout_fails_with_etimedout);
+    tcase_add_test(tc, map_in_a_task_of_its_own_pool_has_its_caller_run_some_anyway);
+    tcase_add_test(tc, map_in_a_task_of_a_pool_that_is_being_cancelled_is_refused);
+    tcase_add_test(tc, stream_of_absurd_sizes_has_no_memory);
+    tcase_add_test(tc, stream_of_nobody_and_before_its_first_item);
+    tcase_add_test(tc, stream_on_an_executor_without_workers_yields_its_status);
+    tcase_add_test(tc, stream_as_completed_that_is_not_done_in_time_yields_nothing);
+    tcase_add_loop_test(tc, map_whose_caller_leaves_by_an_item_is_stopped_elsewhere, 0, 2);
 }
 
 int main(void)

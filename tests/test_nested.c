@@ -17,11 +17,14 @@
 #endif
 
 /* How deep tasks nest: the thread sanitizer knows 65536 frames at most, and
-   the address sanitizer's are large. */
+   the address sanitizer's are large. 256 tasks, as many as a worker claims at once,
+   take some 500 bytes each where nothing is optimized. */
 #if defined(UNDER_TSAN)
 enum { DEEP = 4000, LITTLE_STACK = 1 << 20 };
 #elif defined(UNDER_ASAN)
 enum { DEEP = 30000, LITTLE_STACK = 1 << 20 };
+#elif !defined(__OPTIMIZE__)
+enum { DEEP = 100000, LITTLE_STACK = 1 << 18 };
 #else
 enum { DEEP = 100000, LITTLE_STACK = 1 << 18 };     /* the frames of s390x are large */
 #endif
@@ -851,6 +854,207 @@ START_TEST(forked_task_sees_itself_as_the_running_one)
 }
 END_TEST
 
+static int ask_if_running(cfut_future *const *f, int *out)
+{
+    *out = cfut_running(*f) && !cfut_done(*f);
+    return CFUT_OK;
+}
+CFUT_TASK(ask_if_running, cfut_future *, int);
+
+/* Of itself, in one that it forks, or in one that it waits for. */
+static int have_asked(const int *forked, int *out)
+{
+    ask_if_running_future f;
+    int status;
+
+    if (*forked) ask_if_running_fork(&f, cfut_current_future());
+    else ask_if_running_submit(cfut_current(), &f, cfut_current_future());
+    status = *forked ? ask_if_running_join(&f) : ask_if_running_result(&f);
+    *out = f.out;
+    return status;
+}
+CFUT_TASK(have_asked, int, int);
+
+static int fork_who_has_asked(const int *forked, int *out)
+{
+    have_asked_future f;
+    int status;
+
+    have_asked_fork(&f, *forked);
+    status = have_asked_join(&f);
+    *out = f.out;
+    return status;
+}
+CFUT_TASK(fork_who_has_asked, int, int);
+
+static int asks_itself(const int *unused)
+{
+    (void)unused;
+    return cfut_running(cfut_current_future()) ? CFUT_OK : 1;
+}
+CFUT_ACTION(asks_itself, int);
+
+static int fork_an_action(const int *unused)
+{
+    asks_itself_future f;
+
+    asks_itself_fork(&f, *unused);
+    return asks_itself_join(&f);
+}
+CFUT_ACTION(fork_an_action, int);
+
+START_TEST(forked_action_sees_itself_running)
+{
+    cfut_executor *one = pool_of(1);
+    fork_an_action_future f;
+
+    fork_an_action_submit(one, &f, 1);
+    ck_assert_int_eq(fork_an_action_result(&f), CFUT_OK);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+START_TEST(forked_task_runs_for_those_that_it_calls)
+{
+    cfut_executor *one = pool_of(1);
+    fork_who_has_asked_future f;
+
+    for (int forked = 0; forked < 2; forked++) {
+        fork_who_has_asked_submit(one, &f, forked);
+        ck_assert_int_eq(fork_who_has_asked_result(&f), CFUT_OK);
+        ck_assert_int_eq(f.out, 1);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+struct stranger { cfut_future *f; struct gate known, asked_outside, asked; };
+
+static int ask_as_a_stranger(struct stranger *const *s, int *out)
+{
+    square_future own;
+
+    square_fork(&own, 3);               /* at the same place of another deque */
+    gate_wait(&(*s)->asked_outside);
+    *out = cfut_done((*s)->f) || cfut_running((*s)->f);
+    gate_open(&(*s)->asked);
+    return square_join(&own);
+}
+CFUT_TASK(ask_as_a_stranger, struct stranger *, int);
+
+static int fork_and_tell(struct stranger *const *s, int *out)
+{
+    square_future f;
+    int status;
+
+    square_fork(&f, 4);
+    (*s)->f = &f.base;
+    gate_open(&(*s)->known);
+    gate_wait(&(*s)->asked);
+    status = square_join(&f);
+    *out = f.out;
+    return status;
+}
+CFUT_TASK(fork_and_tell, struct stranger *, int);
+
+/* He must not, and learns nothing; but the fork is none the worse for it. */
+START_TEST(fork_that_a_stranger_asks_about_goes_on)
+{
+    cfut_executor *two = pool_of(2);
+    ask_as_a_stranger_future a;
+    fork_and_tell_future b;
+    struct stranger s;
+
+    gate_init(&s.known);
+    gate_init(&s.asked_outside);
+    gate_init(&s.asked);
+    ask_as_a_stranger_submit(two, &a, &s);
+    fork_and_tell_submit(two, &b, &s);
+    gate_wait(&s.known);
+    ck_assert(!cfut_done(s.f));         /* this thread is no worker */
+    gate_open(&s.asked_outside);
+    ck_assert_int_eq(ask_as_a_stranger_result(&a), CFUT_OK);
+    ck_assert_int_eq(a.out, 0);
+    ck_assert_int_eq(fork_and_tell_result(&b), CFUT_OK);
+    ck_assert_int_eq(b.out, 16);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+END_TEST
+
+struct lent { cfut_future *f; struct gate known, done; bool cancelled; };
+
+static int cancel_what_is_lent(struct lent *const *l)
+{
+    gate_wait(&(*l)->known);
+    (*l)->cancelled = cfut_cancel((*l)->f);
+    gate_open(&(*l)->done);
+    return CFUT_OK;
+}
+CFUT_ACTION(cancel_what_is_lent, struct lent *);
+
+static int submit_and_lend(struct lent *const *l)
+{
+    square_future f;
+
+    (*l)->f = square_submit(cfut_current(), &f, 3);
+    gate_open(&(*l)->known);
+    gate_wait(&(*l)->done);
+    return square_result(&f) == CFUT_CANCELLED ? CFUT_OK : 1;
+}
+CFUT_ACTION(submit_and_lend, struct lent *);
+
+/* It stands in its own worker's queue, unknown to all others till then. */
+START_TEST(task_in_another_workers_queue_is_cancelled)
+{
+    cfut_executor *two = pool_of(2);
+    cancel_what_is_lent_future a;
+    submit_and_lend_future b;
+    struct lent l;
+
+    gate_init(&l.known);
+    gate_init(&l.done);
+    cancel_what_is_lent_submit(two, &a, &l);
+    submit_and_lend_submit(two, &b, &l);
+    ck_assert_int_eq(submit_and_lend_result(&b), CFUT_OK);
+    ck_assert_int_eq(cancel_what_is_lent_result(&a), CFUT_OK);
+    ck_assert(l.cancelled);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+END_TEST
+
+enum { AROUND = CFUTI_RING_MAX };
+
+static int submit_around(struct hold *const *h)
+{
+    static square_future after[AROUND];
+    occupy_future f;
+    bool cancelled;
+
+    hold_init(*h);
+    occupy_submit(cfut_current(), &f, *h);
+    gate_wait(&(*h)->started);          /* elsewhere */
+    for (int i = 0; i < AROUND; i++) square_submit(cfut_current(), &after[i], i);
+    cancelled = cfut_cancel(&f.base);
+    gate_open(&(*h)->release);
+    for (int i = AROUND - 1; i >= 0; i--)
+        if (square_result(&after[i]) != CFUT_OK) return 1;
+    return cancelled || occupy_result(&f) != CFUT_OK ? 2 : CFUT_OK;
+}
+CFUT_ACTION(submit_around, struct hold *);
+
+/* Where it stood in the queue another one stands now. */
+START_TEST(cancel_of_a_task_that_left_the_queue_long_ago_takes_no_other)
+{
+    cfut_executor *two = pool_of(2);
+    submit_around_future f;
+    struct hold h;
+
+    submit_around_submit(two, &f, &h);
+    ck_assert_int_eq(submit_around_result(&f), CFUT_OK);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+END_TEST
+
 static int waits_for(cfut_future *const *f)
 {
     return cfut_result(*f);
@@ -1657,9 +1861,116 @@ START_TEST(storm_of_waits_with_circles_ends)
 }
 END_TEST
 
+/* ---- a thread that ends below many of its tasks ---- */
+
+enum { BELOW = 300 };                   /* more than are looked at in one go */
+
+static int go_below(const int *n, int *out);
+CFUT_TASK(go_below, int, int);
+static go_below_future below[BELOW + 1];
+
+static int go_below(const int *n, int *out)
+{
+    *out = *n;
+    if (*n == 0) pthread_exit(NULL);
+    go_below_submit(cfut_current(), &below[*n - 1], *n - 1);
+    return go_below_result(&below[*n - 1]);
+}
+
+START_TEST(pthread_exit_below_many_tasks_ends_them_all)
+{
+    cfut_executor *one = pool_of(1);
+    square_future f;
+
+    go_below_submit(one, &below[BELOW], BELOW);
+    for (int i = BELOW; i >= 0; i--) ck_assert_int_eq(go_below_result(&below[i]), CFUT_ABANDONED);
+    square_submit(one, &f, 3);
+    ck_assert_int_eq(square_result(&f), CFUT_OK);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+static cfut_iter left_iter;
+static go_below_future left_child;
+
+static int iterate_and_leave(const int *unused, int *out)
+{
+    cfut_future *fs[1] = { go_below_submit(cfut_current(), &left_child, 0) };
+
+    *out = *unused;
+    cfut_as_completed(&left_iter, fs, 1, CFUT_FOREVER);
+    while (cfut_next(&left_iter)) {}
+    return CFUT_OK;
+}
+CFUT_TASK(iterate_and_leave, int, int);
+
+START_TEST(pthread_exit_below_an_iteration_ends_both)
+{
+    cfut_executor *one = pool_of(1);
+    iterate_and_leave_future f;
+
+    iterate_and_leave_submit(one, &f, 1);
+    ck_assert_int_eq(iterate_and_leave_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(go_below_result(&left_child), CFUT_ABANDONED);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+/* ---- what is told of a circle ---- */
+
+enum { RING = 12 };
+struct link { cfut_future *next; struct counter *begun; int n; };
+
+static int wait_for_next(const void *in, void *out)
+{
+    const struct link *l = in;
+
+    (void)out;
+    counter_add(l->begun, 1);
+    counter_wait(l->begun, l->n);
+    return cfut_result(l->next);
+}
+
+/* The text of a circle of n tasks of that name, each in a pool of its own. */
+static const char *text_of_circle(const char *name, int n)
+{
+    static char text[100];
+    cfut_task task = { wait_for_next, name, sizeof(struct link), 0 };
+    cfut_executor *pools[RING];
+    cfut_future f[RING];
+    struct link links[RING];
+    struct counter begun;
+
+    counter_init(&begun);
+    for (int i = 0; i < n; i++) {
+        pools[i] = pool_of(1);
+        links[i] = (struct link){ &f[(i + 1) % n], &begun, n };
+    }
+    for (int i = 0; i < n; i++) cfut_submit(pools[i], &f[i], &task, &links[i], NULL);
+    text[0] = 0;
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(cfut_result(&f[i]), CFUT_DEADLOCK);
+        if (strstr(cfut_error(&f[i]), " -> ")) strcpy(text, cfut_error(&f[i]));
+    }
+    for (int i = 0; i < n; i++) cfut_shutdown(pools[i], CFUT_DRAIN);
+    return text;
+}
+
+START_TEST(text_of_a_large_circle_names_its_first_tasks)
+{
+    ck_assert_str_eq(text_of_circle("a", 3), "a -> a -> a -> a");
+    ck_assert_str_eq(text_of_circle("a", RING), "a -> a -> a -> a -> a -> a -> a -> a -> a");
+    ck_assert_str_eq(text_of_circle(NULL, 2), "? -> ? -> ?");
+    ck_assert_uint_eq(strlen(text_of_circle("a_task_with_a_long_name", 5)), 55);
+}
+END_TEST
+
 static void fill_ends(TCase *tc)
 {
     tcase_add_test(tc, nested_recursion_with_one_worker_ends);
+    tcase_add_test(tc, pthread_exit_below_many_tasks_ends_them_all);
+    tcase_add_test(tc, pthread_exit_below_an_iteration_ends_both);
+    tcase_add_test(tc, text_of_a_large_circle_names_its_first_tasks);
     tcase_add_test(tc, nested_recursion_in_a_pool_ends);
     tcase_add_test(tc, nested_recursion_inline_ends);
     tcase_add_test(tc, nested_waits_of_each_kind_with_one_worker_end);
@@ -1683,6 +1994,11 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, fork_that_its_forker_waits_for_otherwise_ends);
     tcase_add_test(tc, join_below_a_queued_task_leaves_that_queued);
     tcase_add_test(tc, forked_task_sees_itself_as_the_running_one);
+    tcase_add_test(tc, forked_action_sees_itself_running);
+    tcase_add_test(tc, forked_task_runs_for_those_that_it_calls);
+    tcase_add_test(tc, fork_that_a_stranger_asks_about_goes_on);
+    tcase_add_test(tc, task_in_another_workers_queue_is_cancelled);
+    tcase_add_test(tc, cancel_of_a_task_that_left_the_queue_long_ago_takes_no_other);
     tcase_add_test(tc, deadlock_in_a_forked_task_is_told);
     tcase_add_test(tc, nested_chain_of_great_depth_ends);
     tcase_add_test(tc, nested_chain_of_great_depth_in_a_pool_ends);

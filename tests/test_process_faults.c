@@ -177,6 +177,26 @@ START_TEST(creation_without_descriptors_is_refused_and_leaves_nothing)
 }
 END_TEST
 
+/* It should begin by telling the host, and nothing else. */
+START_TEST(creation_when_the_program_does_not_answer_is_refused_and_leaves_nothing)
+{
+    static char none[] = "/bin/true", shell[] = "/bin/sh", option[] = "-c";
+    static char chat[] = "head -c 4096 /dev/zero | tr '\\000' x >&3; exec sleep 60";
+    static char *argvs[][4] = { { none, NULL }, { shell, option, chat, NULL } };
+    char *program = cfuti_program, **old = cfuti_argv;
+    int before = open_descriptors();
+
+    if (START_IS_FORK) return;
+    cfuti_program = argvs[_i][0];
+    cfuti_argv = argvs[_i];
+    assert_refused(try_procs(1));
+    cfuti_program = program;
+    cfuti_argv = old;
+    assert_no_child();
+    ck_assert_int_eq(open_descriptors(), before);
+}
+END_TEST
+
 /* ---- workers that cannot be started ---- */
 
 START_TEST(task_is_refused_when_no_worker_can_be_forked)
@@ -381,6 +401,8 @@ static void fill(TCase *tc)
 {
     tcase_add_loop_test(tc, creation_when_anything_fails_is_refused_and_leaves_nothing, 0, 3);
     if (!EMULATED) tcase_add_test(tc, creation_without_descriptors_is_refused_and_leaves_nothing);
+    tcase_add_loop_test(tc, creation_when_the_program_does_not_answer_is_refused_and_leaves_nothing,
+                        0, 2);
     tcase_add_test(tc, task_is_refused_when_no_worker_can_be_forked);
     tcase_add_test(tc, pool_goes_on_with_the_workers_that_it_has);
     tcase_add_test(tc, pool_grows_when_workers_can_be_forked_again);

@@ -479,6 +479,25 @@ START_TEST(submit_that_a_shutdown_overtakes_is_refused)
 }
 END_TEST
 
+static void break_and_end_pool_meanwhile(void *ex)
+{
+    kill(cfuti_procs_of((cfut_executor *)ex)->helper, SIGKILL);
+    while (cfut_executor_status((cfut_executor *)ex) != CFUT_BROKEN) test_sleep(CFUT_US(200));
+    end_pool_meanwhile(ex);
+}
+
+START_TEST(submit_that_a_break_and_a_shutdown_overtake_is_refused)
+{
+    cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
+    get_pid_future f;
+
+    ambush = (struct ambush){ (uintptr_t)&ex->status, break_and_end_pool_meanwhile, ex };
+    get_pid_submit(ex, &f, 0);
+    ck_assert_uint_eq(ambush.word, 0);
+    ck_assert_int_eq(get_pid_result(&f), CFUT_BROKEN);
+}
+END_TEST
+
 static void leave_thread(cfut_future *f, void *unused)
 {
     (void)f;
@@ -995,6 +1014,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, cancel_that_may_kill_takes_out_what_was_handed_over_but_not_begun);
     tcase_add_test(tc, time_limit_of_centuries_is_not_a_short_one);
     tcase_add_test(tc, submit_that_a_shutdown_overtakes_is_refused);
+    tcase_add_test(tc, submit_that_a_break_and_a_shutdown_overtake_is_refused);
     tcase_add_test(tc,
                    callback_that_ends_the_manager_when_no_thread_can_start_leaves_the_pool_working);
     tcase_add_test(tc, submit_by_a_thread_that_is_cancelled_leaves_the_pool_working);

@@ -407,6 +407,31 @@ SCENARIO(inbox_full,
     end_inbox(5);
 }
 
+static void take_four(void *arg)
+{
+    for (int k = 0; k < 2; k++) take_two(arg);
+}
+
+SCENARIO(inbox_full_one_by_one, "The same, where the list goes back in small parts.",
+         .bound = 3, .inbox = 2, .chunk = 1)
+{
+    begin_inbox(1);
+    for (int i = 0; i < 5; i++) inject(i);
+    x_go(take_four, &zero);
+    end_inbox(5);
+}
+
+SCENARIO(inbox_full_of_claimed,
+         "A ring full of what another worker has claimed, and not taken yet: who comes then "
+         "takes from the spill list.", .bound = 4, .inbox = 2)
+{
+    begin_inbox(2);
+    for (int i = 0; i < 4; i++) inject(i);
+    x_go(take_two, &zero);
+    x_go(take_two, &one);
+    end_inbox(4);
+}
+
 static void take_in_order(void *arg)
 {
     (void)arg;
