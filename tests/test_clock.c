@@ -14,7 +14,7 @@ static long seen_syscall(long number, ...);
 #undef clock_gettime
 #undef syscall
 
-static int clock_reads, wall_reads, sleeps, wall_sleeps;        /* atomic */
+HARNESS_UNUSED static int clock_reads, wall_reads, sleeps, wall_sleeps;     /* atomic */
 
 static void count(int *n) { __atomic_add_fetch(n, 1, __ATOMIC_RELAXED); }
 static int counted(const int *n) { return __atomic_load_n(n, __ATOMIC_RELAXED); }
