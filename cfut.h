@@ -1084,8 +1084,8 @@ CFUTDEF int cfut_trace(const char *path);
 
 /* Forks a task into f: it runs in another worker or at the join. Only the
    forker joins, last forked first, before it returns; nobody else waits for f,
-   cancels it or adds callbacks. Outside a worker, or if the pool takes nothing more, it runs at
-   the join. f must not be NULL: nothing is looked at here. */
+   cancels it or adds callbacks. Outside a worker, or if the pool takes nothing
+   more, it runs at the join. f must not be NULL: nothing is looked at here. */
 CFUTDEF void cfut_fork(cfut_future *f, const cfut_task *task, const void *in, void *out);
 
 /* Runs f if nobody did, else waits for it, and meanwhile runs what f's task has
@@ -3326,7 +3326,8 @@ static uint32_t cfuti_generation;
 =========================================================================*/
 
 typedef enum cfuti_event_kind {
-    CFUTI_SUBMITS, CFUTI_RUNS, CFUTI_ITEMS, CFUTI_WAITS_FOR, CFUTI_STEALS, CFUTI_CANCELS
+    CFUTI_SUBMITS, CFUTI_RUNS, CFUTI_ITEMS, CFUTI_WAITS_FOR, CFUTI_STEALS, CFUTI_CANCELS,
+    CFUTI_MERGES                    /* a map goes on with a part that nobody has taken */
 } cfuti_event_kind;
 
 #ifdef CFUT_TRACE
@@ -3638,6 +3639,10 @@ static void cfuti_trace_write(cfuti_trace_file *w, const cfuti_traced *x)
         break;
     case CFUTI_CANCELS:
         cfuti_trace_instant(w, x, "cancel");
+        if (cfuti_flow_end(w, e)) cfuti_trace_queue(w, x, -1);
+        break;
+    case CFUTI_MERGES:
+        cfuti_trace_instant(w, x, "merge");
         if (cfuti_flow_end(w, e)) cfuti_trace_queue(w, x, -1);
         break;
     case CFUTI_ITEMS: cfuti_trace_slice(w, x, "items"); break;
@@ -10964,8 +10969,12 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
     r->at = r->hi = upper.lo;
     pace = cfuti_map_range(m, lo, upper.lo, pace);
     /* relaxed: 0 if it was refused; a thief changes it, never to 0 */
-    if (!cfuti_load_relaxed(&upper.f.owner) || cfuti_claim_newest(w, &upper.f)) r->hi = upper.hi;
-    else cfuti_map_join_upper(p);
+    if (!cfuti_load_relaxed(&upper.f.owner) || cfuti_claim_newest(w, &upper.f)) {
+        cfuti_trace_mark(CFUTI_MERGES, &upper.f);
+        r->hi = upper.hi;
+    } else {
+        cfuti_map_join_upper(p);
+    }
     r->upper = NULL;
     return pace;
 }
