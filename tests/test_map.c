@@ -612,6 +612,24 @@ START_TEST(map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile)
 END_TEST
 
 /* SEM 50: costs from nothing to a millisecond. */
+/* Shorter than a map begins quietly. */
+START_TEST(map_with_next_to_no_time_ends)
+{
+    cfut_executor *pool = test_pool();
+    int in[8] = { 0 }, out[8], status[8];
+    cfut_map_desc desc = { .timeout = 1, .status = status };
+
+    for (int round = 0; round < 50; round++) {
+        int result = square_map_with(pool, in, out, 8, &desc);
+
+        ck_assert_int_eq(result, CFUT_TIMEOUT);
+        for (int i = 0; i < 8; i++)
+            ck_assert(status[i] == CFUT_OK || status[i] == CFUT_CANCELLED);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 /* The half that the second worker took has parts that the first one runs at its join:
    items 2 and 3 are under way at once. */
 static struct gate half_begun[4];
@@ -1557,6 +1575,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_whose_caller_runs_gives_all_results);
     tcase_add_test(tc, map_with_a_slow_first_item_does_the_others_meanwhile);
     tcase_add_test(tc, map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile);
+    tcase_add_test(tc, map_with_next_to_no_time_ends);
     tcase_add_test(tc, map_with_skewed_costs_gives_all_results);
     tcase_add_test(tc, map_whose_upper_half_is_dear_is_helped_by_who_has_done_the_lower);
     tcase_add_test(tc, map_whose_helper_ends_its_thread_ends);
