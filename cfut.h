@@ -202,6 +202,7 @@ THREAD POOLS
   CFUT_FORKED and nothing in them hangs.
   pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
   worker; in a map's item it also ends the items that are left of its thread's share.
+  With it end the tasks that wait on the same thread, because they run it meanwhile.
   Before that the task must have waited for all that it submitted with memory of its
   own stack. In a callback, on any thread, it costs nothing else: the other callbacks
   are called, and the completion or the close that was under way comes to its end. A
@@ -1825,11 +1826,12 @@ enum { CFUTI_ABANDON_PAD = 32768 };
 
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
 {
-    volatile char pad[CFUTI_ABANDON_PAD];
+    char pad[CFUTI_ABANDON_PAD];
 
-    pad[0] = 0;
+    /* as far as the compiler knows all of it is in use until the end */
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
     cfuti_thread_body(arg);
-    (void)pad[0];                   /* no tail call: the pad must stay */
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
 }
 
 /* Calls fn(arg); if that ends the thread, lost(arg), still in this frame. */
