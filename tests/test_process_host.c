@@ -181,31 +181,34 @@ END_TEST
 
 struct seven { char bytes[7 * MIB]; };
 
-static int stay_with_much(const struct seven *in, int *out)
+/* By hand: the typed call passes In by value, which is much for a stack. */
+static int stay_with_much(const void *in, void *out)
 {
-    *out = in->bytes[1];
+    *(int *)out = ((const struct seven *)in)->bytes[1];
     atomic_fetch_add(&board()->started, 1);
     linger(&board()->go, 1);
     return CFUT_OK;
 }
-CFUT_TASK(stay_with_much, struct seven, int);
+static const cfut_task stay_with_much_task = { stay_with_much, "stay_with_much",
+                                               sizeof(struct seven), sizeof(int) };
 
 /* Two of them are more than is kept for one worker. */
 START_TEST(large_task_waits_for_the_memory_of_the_one_before)
 {
-    static stay_with_much_future f[2];
     static struct seven in;
     cfut_executor *ex = procs_with((cfut_process_pool_desc){ .max_workers = 1, .queue_depth = 4 });
+    cfut_future f[2];
+    int out[2];
 
     ck_assert_int_eq(run_block(ex, 8), CFUT_OK);
     in.bytes[1] = 5;
-    stay_with_much_submit(ex, &f[0], in);
+    cfut_submit(ex, &f[0], &stay_with_much_task, &in, &out[0]);
     await_count(&board()->started, 1);
-    stay_with_much_submit(ex, &f[1], in);
+    cfut_submit(ex, &f[1], &stay_with_much_task, &in, &out[1]);
     atomic_store(&board()->go, 1);
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(stay_with_much_result(&f[i]), CFUT_OK);
-        ck_assert_int_eq(f[i].out, 5);
+        ck_assert_int_eq(cfut_result(&f[i]), CFUT_OK);
+        ck_assert_int_eq(out[i], 5);
     }
     end_pool(ex);
 }
