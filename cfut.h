@@ -345,7 +345,7 @@ WHAT A CALL COSTS
   A submit wakes a worker only if one sleeps and none is looking for work.
   A join that waits takes a lock for each task that it runs meanwhile, and sometimes
   one membarrier. A map from outside is one submit, and one wake call more once it has
-  lasted CFUT_SPIN_NS, or at once if the first worker slept.
+  lasted 20 us, or at once if the first worker slept.
   A pending future of int to int takes 128 bytes; running it touches 72.
   In a process pool a task of up to 192 bytes in and 128 out costs the host 4
   read-modify-writes and two short locks, and a system call if its worker sleeps;
@@ -3265,10 +3265,17 @@ static cfut_future *cfuti_future_at(uintptr_t top)
     return top ? ((const cfuti_frame *)top)->future : NULL;
 }
 
+/* The task that waits for this one here, or 0. */
+static uintptr_t cfuti_outside(uintptr_t top)
+{
+    return top & 1 ? (uintptr_t)((const cfut_future *)(top - 1))->next
+                   : ((const cfuti_frame *)top)->outer;
+}
+
 /* The innermost task that has one. */
 static cfuti_frame *cfuti_frame_at(uintptr_t top)
 {
-    while (top & 1) top = (uintptr_t)((const cfut_future *)(top - 1))->next;
+    while (top & 1) top = cfuti_outside(top);
     return (cfuti_frame *)top;
 }
 
@@ -3640,11 +3647,8 @@ static void cfuti_trace_write(cfuti_trace_file *w, const cfuti_traced *x)
         if (number) cfuti_trace_queue(w, x, -1);
         break;
     case CFUTI_CANCELS:
-        cfuti_trace_instant(w, x, "cancel");
-        if (cfuti_flow_end(w, e)) cfuti_trace_queue(w, x, -1);
-        break;
     case CFUTI_MERGES:
-        cfuti_trace_instant(w, x, "merge");
+        cfuti_trace_instant(w, x, e->kind == CFUTI_CANCELS ? "cancel" : "merge");
         if (cfuti_flow_end(w, e)) cfuti_trace_queue(w, x, -1);
         break;
     case CFUTI_ITEMS: cfuti_trace_slice(w, x, "items"); break;
@@ -4970,9 +4974,7 @@ static bool cfuti_runs_bare(const cfut_future *f)
 {
     uintptr_t top = cfuti_top();
 
-    while (top && top != ((uintptr_t)f | 1))
-        top = top & 1 ? (uintptr_t)((const cfut_future *)(top - 1))->next
-                      : ((const cfuti_frame *)top)->outer;
+    while (top && top != ((uintptr_t)f | 1)) top = cfuti_outside(top);
     return top != 0;
 }
 
@@ -10682,8 +10684,7 @@ static bool cfuti_is_forked_above(const cfut_future *x, const void *f)
     if (!(cfuti_load_relaxed(&x->state) & (CFUTI_BARE | CFUTI_FORKED))) return false;
     for (int i = 0; top && i < CFUTI_HELP_DEPTH; i++) {
         if (cfuti_future_at(top) == f) return true;
-        top = top & 1 ? (uintptr_t)((const cfut_future *)(top - 1))->next
-                      : ((const cfuti_frame *)top)->outer;
+        top = cfuti_outside(top);
     }
     return false;
 }
@@ -10834,7 +10835,7 @@ CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
    a second worker is awake, which costs more than it: so it begins quietly, and
    calls nobody. Its caller, who has nothing to do but to wait, sees to it that more
    come: at once if it had to wake the first, else if the map is not over after
-   CFUT_SPIN_NS. 1000 square roots took 29 us with two workers, 15 times as long as a
+   CFUTI_QUIET_NS. 1000 square roots took 29 us with two workers, 15 times as long as a
    plain loop, before; now 4.
    For other executors, and when a caller from outside takes part: some tasks
    that take chunks from a common counter. */
@@ -10850,7 +10851,7 @@ typedef struct cfuti_map_state {
     cfuti_pool *pool;               /* whose workers may split; or NULL */
     size_t next;                    /* the common counter; atomic */
     uint32_t timed_out;             /* atomic */
-    uint32_t quiet;                 /* nobody has been called to help yet; atomic */
+    uint32_t quiet;                 /* the caller has called nobody yet; atomic */
     uint32_t hungry;                /* joins that could help, and have found nothing; atomic */
     uint32_t lock;                  /* guards the rest */
     size_t first;                   /* the lowest failed index */
@@ -11226,13 +11227,16 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s.status);     /* no share took it */
 }
 
-/* How long a map may be quiet: as long as its caller spins. */
+/* How long a map may be quiet: as long as its caller spins, within its limit. */
 static cfut_ns cfuti_map_quiet_ns(const cfuti_map_state *m)
 {
     cfut_ns ns = CFUT_SPIN_NS < CFUTI_QUIET_NS ? CFUT_SPIN_NS : (cfut_ns)CFUTI_QUIET_NS;
 
-    if (m->scope.deadline != CFUT_FOREVER && m->scope.deadline - cfuti_now() < ns)
-        ns = m->scope.deadline - cfuti_now();
+    if (m->scope.deadline != CFUT_FOREVER) {
+        cfut_ns left = m->scope.deadline - cfuti_now();
+
+        if (left < ns) ns = left;
+    }
     return ns + 1;
 }
 
@@ -11241,14 +11245,14 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
 {
     cfuti_piece root, *p = &root;
     cfuti_thread *t = cfuti_self();
+    bool quiet = m->n > m->grain && m->pool->max_workers > 1;
     int status = CFUT_TIMEOUT;
 
     cfuti_piece_init(p, m, 0, m->n);
-    m->quiet = m->n > m->grain && m->pool->max_workers > 1;
+    m->quiet = quiet;
     cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
-    if (cfuti_load_relaxed(&m->quiet) && !t->woke)
-        status = cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
-    if (status == CFUT_TIMEOUT && cfuti_load_relaxed(&m->quiet)) {
+    if (quiet && !t->woke) status = cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
+    if (quiet && status == CFUT_TIMEOUT) {
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
         cfuti_call_more(m->pool);
         t->woke = true;             /* no need to spin again */

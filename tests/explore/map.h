@@ -236,10 +236,7 @@ SCENARIO(bare_fork_against_two_thieves, "The same with two thieves.", .bound = 3
 
 static int bare_three_fn(const void *in, void *out)
 {
-    for (int i = 1; i <= 3; i++) {
-        memset(&bare[i], 0xAA, sizeof bare[i]);
-        tally_fork(&bare[i], i);
-    }
+    for (int i = 1; i <= 3; i++) bare_fork(i);
     for (int i = 3; i >= 1; i--) bare_join(i);
     return count_fn(in, out);
 }
@@ -311,20 +308,10 @@ SCENARIO(bare_fork_helped_among_three, "The same with a second thief.", .bound =
     explore_bare(&bare_outer_task, 2);
 }
 
-/* What the thief had before it stole is none of the join's business. */
-static int plain_outer_fn(const void *in, void *out)
-{
-    s.in[1] = 1;
-    cfut_fork(&s.f[1], &fork_nested_task, &s.in[1], &s.out[1]);
-    x_check(cfut_join(&s.f[1]) == CFUT_OK && s.out[1] == 10 && s.out[2] == 20);
-    return count_fn(in, out);
-}
-static const cfut_task plain_outer_task = { plain_outer_fn, "plain", sizeof(int), sizeof(int) };
-
 SCENARIO(fork_helped_by_its_join, "The same for forks by the call, without membarrier.",
          .bound = 3, .spin_ns = 4000, .portable = true)
 {
-    explore_bare(&plain_outer_task, 1);
+    explore_bare(&fork_outer_task, 1);
 }
 
 static int strange_fn(const void *in, void *out)

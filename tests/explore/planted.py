@@ -319,8 +319,8 @@ BUGS = [
      '                   (cfuti_unqueue(t->worker->pool, f), true)))',
      'fork_against'),
     ('join_helps_with_anything', 'a join that waits runs whatever the thief has forked or had before',
-     '        if (cfuti_future_at(top) == f) return true;\n        top = top & 1',
-     '        return true;\n        top = top & 1',
+     '        if (cfuti_future_at(top) == f) return true;\n        top = cfuti_outside(top);',
+     '        return true;',
      'join_helps'),
     ('help_reads_private_tasks', 'who helps looks at a task whose owner may take it without a lock',
      '        if (!cfuti_below(w->top, cfuti_load_relaxed(&w->deque.lim)) &&\n'
