@@ -4892,13 +4892,12 @@ static bool cfuti_raise(cfuti_worker *w, size_t end)
     return false;
 }
 
-/* Under lock: makes sure that the oldest is shared, if there is one. t: the
-   calling thread. A thief shares half of what is private for others. */
+/* Under lock: shares the oldest, which is private, if there is one. t: the calling
+   thread. A thief shares half of what is private for others. */
 static bool cfuti_share_oldest(cfuti_worker *w, const cfuti_thread *t)
 {
     size_t bot = cfuti_load_relaxed(&w->deque.bot), top = w->top;
 
-    if (cfuti_below(top, cfuti_load_relaxed(&w->deque.lim))) return true;
     if (!cfuti_below(top, bot)) return false;
     if (t->worker != w)             /* also if the owner left less than we asked for */
         return cfuti_raise(w, top + (bot - top + 1) / 2) ||
@@ -7881,7 +7880,6 @@ static int cfuti_procs_take(cfuti_procs *p, cfut_future *f, cfuti_entry **e)
     if (!*e) {
         cfuti_procs_append(p, f);
         cfuti_procs_grow(p);
-        if (w && !w->bulk_users) cfuti_procs_call(p);   /* no memory: the manager fails it */
     } else if (f->u.before.limit && (*e)->number == w->head &&
                w->began + (cfut_ns)f->u.before.limit < p->until) {
         cfuti_procs_call(p);            /* the manager would sleep beyond that */
@@ -8421,9 +8419,7 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
 /* Fails what is queued, until nothing is. */
 static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const char *text)
 {
-    bool some = true;
-
-    while (some) {
+    for (;;) {
         cfut_future *f;
         char copy[56];
 
@@ -8431,8 +8427,7 @@ static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const c
         f = p->first;
         if (f) cfuti_procs_remove(p, f);
         cfuti_unlock(&p->lock);
-        some = f != NULL;
-        if (!some) break;
+        if (!f) return;
         if (text) snprintf(copy, sizeof copy, "%s", text);
         cfuti_complete(f, final, status, text ? copy : NULL);
         if (cfuti_procs_forked(p)) return;      /* as above */
@@ -8706,7 +8701,6 @@ static void cfuti_procs_obey(cfuti_procs *p, const cfuti_message *m, int fd,
         cfuti_unlock(&p->lock);
         return;
     }
-    if (fd >= 0) close(fd);
     if (m->what == CFUTI_NOT_STARTED) cfuti_proc_not_started(w);
     if (m->what == CFUTI_DIED) cfuti_proc_died(w, &m->end, outcomes);
 }
@@ -10833,7 +10827,8 @@ CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
    one that is taken helps, with any part of the same map, and is hungry meanwhile.
    From outside, the whole range is one task of the pool. A tiny map is over before
    a second worker is awake, which costs more than it: so it begins quietly, and
-   calls nobody. Its caller, who has nothing to do but to wait, sees to it that more
+   calls nobody; what it forks, all but the next few items each time, it is itself
+   the one to take back. Its caller, who has nothing to do but to wait, sees to it that more
    come: at once if it had to wake the first, else if the map is not over after
    CFUTI_QUIET_NS. 1000 square roots took 29 us with two workers, 15 times as long as a
    plain loop, before; now 4.
@@ -10862,7 +10857,7 @@ typedef struct cfuti_piece {
     cfuti_map_state *map;
     size_t lo, hi;
     bool ran;                       /* else it was cancelled or refused */
-    cfut_future f;
+    cfut_future f;                  /* whose in is the piece */
 } cfuti_piece;
 
 /* A range that runs on this thread, on the stack of cfuti_map_range. */
@@ -10880,7 +10875,7 @@ typedef struct cfuti_range {
 enum {
     CFUTI_UNKNOWN = 0,              /* pace: run one item, to know */
     CFUTI_DEAR = 1,                 /* pace: an item is worth a fork */
-    CFUTI_BRISK = 16,               /* pace, to begin with, when the first item was short */
+    CFUTI_BRISK = 16,               /* most, to begin with, when the first item was short */
     CFUTI_PACE_MAX = 1024,
     CFUTI_QUICK_NS = 1000,
     CFUTI_SLOW_NS = 4000,
@@ -10919,9 +10914,14 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
 
 static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace);
 
+static cfuti_piece *cfuti_piece_in(const void *in)
+{
+    return (cfuti_piece *)(uintptr_t)in;
+}
+
 static int cfuti_piece_fn(const void *in, void *out)
 {
-    cfuti_piece *p = *(cfuti_piece *const *)in;
+    cfuti_piece *p = cfuti_piece_in(in);
 
     (void)out;
     p->ran = true;
@@ -10930,7 +10930,7 @@ static int cfuti_piece_fn(const void *in, void *out)
 }
 
 static const cfut_task cfuti_piece_task = {
-    cfuti_piece_fn, "map", sizeof(cfuti_piece *), 0
+    cfuti_piece_fn, "map", 0, 0
 };
 
 static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size_t hi)
@@ -10943,7 +10943,7 @@ static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size
 
 static bool cfuti_is_piece_of(const cfut_future *x, const void *map)
 {
-    return x->task == &cfuti_piece_task && (*(cfuti_piece *const *)x->in)->map == map;
+    return x->task == &cfuti_piece_task && cfuti_piece_in(x->in)->map == map;
 }
 
 /* Joins a piece that was taken, and helps the map meanwhile: all of it must be done
@@ -10957,18 +10957,39 @@ static void cfuti_map_join_upper(cfuti_piece *p)
     if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, status);
 }
 
-/* Forks the upper half of r, at a multiple of the grain, and runs the lower. If nobody
-   has taken the upper one meanwhile, it is what is left of r. */
+/* How many items run at that pace: whole chunks, as a range may be split behind them. */
+static size_t cfuti_map_step_size(const cfuti_map_state *m, size_t pace)
+{
+    return pace > m->grain ? pace / m->grain * m->grain : m->grain;
+}
+
+/* The pace after one item that ran alone and took that long: few of all that there are,
+   as the next one may be dear. */
+static size_t cfuti_map_first_pace(const cfuti_map_state *m, size_t pace, cfut_ns took)
+{
+    size_t few = m->pool ? m->n / (64 * m->pool->max_workers) + 1 : (size_t)CFUTI_BRISK;
+
+    if (took >= CFUTI_DEAR_NS) return CFUTI_DEAR;
+    if (few > CFUTI_BRISK) return CFUTI_BRISK;
+    return pace == CFUTI_DEAR && few < 4 ? 4 : few;
+}
+
+/* Forks the upper half of r, at a multiple of the grain, and runs the lower; of a quiet
+   map, which most often nobody splits, all but the next step. If nobody has taken the
+   upper one meanwhile, it is what is left of r. */
 static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
 {
     cfuti_map_state *m = r->map;
     size_t chunks = (r->hi - r->at - 1) / m->grain + 1, lo = r->at;
-    cfuti_piece upper, *p = &upper;
+    size_t step = cfuti_map_step_size(m, pace);
+    cfuti_piece upper;
 
-    cfuti_piece_init(p, m, lo + chunks / 2 * m->grain, r->hi);
-    cfuti_fork_as(&upper.f, &cfuti_piece_task, &p, NULL, &m->quiet);
+    /* relaxed: a hint */
+    if (!cfuti_load_relaxed(&m->quiet) || step >= r->hi - lo) step = chunks / 2 * m->grain;
+    cfuti_piece_init(&upper, m, lo + step, r->hi);
+    cfuti_fork_as(&upper.f, &cfuti_piece_task, &upper, NULL, &m->quiet);
     if (cfuti_load_relaxed(&m->hungry)) cfuti_share(w);     /* relaxed: a hint */
-    r->upper = p;
+    r->upper = &upper;
     r->at = r->hi = upper.lo;
     pace = cfuti_map_range(m, lo, upper.lo, pace);
     /* relaxed: 0 if it was refused; a thief changes it, never to 0 */
@@ -10976,7 +10997,7 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
         cfuti_trace_mark(CFUTI_MERGES, &upper.f);
         r->hi = upper.hi;
     } else {
-        cfuti_map_join_upper(p);
+        cfuti_map_join_upper(&upper);
     }
     r->upper = NULL;
     return pace;
@@ -11026,12 +11047,11 @@ static void cfuti_map_batch(cfuti_range *r, size_t end)
     }
 }
 
-/* Runs some of r at its pace; returns the next one. Whole chunks, as r may be split
-   behind them. *now: of the last look at the clock, or 0. */
+/* Runs some of r at its pace; returns the next one. *now: of the last look at the clock, or 0. */
 static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cfut_ns *now)
 {
     cfuti_map_state *m = r->map;
-    size_t n = pace > m->grain ? pace / m->grain * m->grain : m->grain;
+    size_t n = cfuti_map_step_size(m, pace);
     cfut_ns began = *now ? *now : cfuti_now(), traced = cfuti_trace_begin(), took;
     size_t first = r->at, end;
 
@@ -11044,9 +11064,9 @@ static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cf
     cfuti_trace_end(CFUTI_ITEMS, (const cfut_future *)NULL, m->task, traced, r->at - first);
     *now = cfuti_now();
     took = *now - began;
-    if (pace <= CFUTI_DEAR) return took >= CFUTI_DEAR_NS ? CFUTI_DEAR : CFUTI_BRISK;
+    if (pace <= CFUTI_DEAR) return cfuti_map_first_pace(m, pace, took);
     if (took >= CFUTI_SLOW_NS) return pace / 4 + 1;
-    return took < CFUTI_QUICK_NS && pace < CFUTI_PACE_MAX ? pace * 2 : pace;
+    return took < CFUTI_QUICK_NS && pace < CFUTI_PACE_MAX ? pace * 4 : pace;
 }
 
 /* Whether somebody is idle and this worker has nothing else to give. */
@@ -11057,16 +11077,18 @@ static bool cfuti_hungry(const cfuti_map_state *m, const cfuti_worker *w)
            w->deque.bot == cfuti_load_relaxed(&w->top);
 }
 
-/* Whether to fork the upper half of r, which w runs. Of items not known yet there is
-   one in the way of so many: they wait for it at most once. */
+/* Whether to fork a part of r, which w runs. Of items not known yet there is one in the
+   way of so many: they wait for it at most once. */
 static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t pace)
 {
     const cfuti_map_state *m = r->map;
     size_t left = r->hi - r->at;
+    bool quiet = cfuti_load_relaxed(&m->quiet);     /* relaxed: a hint */
 
     if (left <= m->grain) return false;
+    if (quiet) return left > cfuti_map_step_size(m, pace);
     if (pace == CFUTI_UNKNOWN) return left > m->n / (64 * m->pool->max_workers);
-    return pace == CFUTI_DEAR || (!cfuti_load_relaxed(&m->quiet) && cfuti_hungry(m, w));
+    return pace == CFUTI_DEAR || cfuti_hungry(m, w);
 }
 
 /* Runs [lo, hi) on this thread, at first at that pace; returns the last. */
@@ -11120,7 +11142,7 @@ static CFUTI_RARE void cfuti_abandon_ranges(cfuti_thread *t, const cfuti_range *
 /* Takes chunks from the common counter. */
 static int cfuti_share_fn(const void *in, void *out)
 {
-    cfuti_piece *p = *(cfuti_piece *const *)in;
+    cfuti_piece *p = cfuti_piece_in(in);
     cfuti_map_state *m = p->map;
     size_t pace = CFUTI_BRISK;
 
@@ -11136,7 +11158,7 @@ static int cfuti_share_fn(const void *in, void *out)
 }
 
 static const cfut_task cfuti_share_task = {
-    cfuti_share_fn, "map", sizeof(cfuti_piece *), 0
+    cfuti_share_fn, "map", 0, 0
 };
 
 /* Waits for a piece; on the map's timeout stops all, and waits on. */
@@ -11162,16 +11184,15 @@ typedef struct cfuti_shares {
     cfuti_map_state *map;
     size_t n;
     int status;                     /* why one did not run */
-    cfuti_piece share[CFUTI_SHARES], *at[CFUTI_SHARES];
-    cfuti_piece mine, *me;          /* the caller's */
+    cfuti_piece share[CFUTI_SHARES];
+    cfuti_piece mine;               /* the caller's */
 } cfuti_shares;
 
 static void cfuti_shares_submit(cfuti_shares *s, cfut_executor *ex)
 {
     for (size_t i = 0; i < s->n; i++) {
         cfuti_piece_init(&s->share[i], s->map, 0, 0);
-        s->at[i] = &s->share[i];
-        cfut_submit(ex, &s->share[i].f, &cfuti_share_task, &s->at[i], NULL);
+        cfut_submit(ex, &s->share[i].f, &cfuti_share_task, &s->share[i], NULL);
     }
 }
 
@@ -11190,9 +11211,8 @@ static void cfuti_shares_run_mine(void *arg)
     cfuti_shares *s = (cfuti_shares *)arg;
 
     cfuti_piece_init(&s->mine, s->map, 0, 0);
-    s->me = &s->mine;
     s->mine.f.task = &cfuti_share_task;
-    s->mine.f.in = &s->me;
+    s->mine.f.in = &s->mine;
     s->mine.f.state = cfuti_generation | CFUT_STATE_PENDING;
     cfuti_run_alone(cfuti_self(), &s->mine.f);
     for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
@@ -11243,14 +11263,14 @@ static cfut_ns cfuti_map_quiet_ns(const cfuti_map_state *m)
 /* The map as one task of a thread pool, split by its workers. */
 static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
 {
-    cfuti_piece root, *p = &root;
+    cfuti_piece root;
     cfuti_thread *t = cfuti_self();
     bool quiet = m->n > m->grain && m->pool->max_workers > 1;
     int status = CFUT_TIMEOUT;
 
-    cfuti_piece_init(p, m, 0, m->n);
+    cfuti_piece_init(&root, m, 0, m->n);
     m->quiet = quiet;
-    cfut_submit(ex, &root.f, &cfuti_piece_task, &p, NULL);
+    cfut_submit(ex, &root.f, &cfuti_piece_task, &root, NULL);
     if (quiet && !t->woke) status = cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
     if (quiet && status == CFUT_TIMEOUT) {
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
@@ -11430,7 +11450,7 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
 {
     cfuti_thread *t = cfuti_self();
     cfuti_pool *p = ex->ops == &cfuti_pool_ops ? cfuti_pool_of(ex) : NULL;
-    cfuti_piece piece, *root = &piece;
+    cfuti_piece root;
     bool inside = p && cfuti_worker_of(t, p) && !cfuti_load_relaxed(&p->refuse_inside);
 
 #if CFUTI_PROCESS
@@ -11452,11 +11472,11 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
     } else if (cfuti_top()) {
         cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
     } else {                        /* in a callback: a frame of its own */
-        cfuti_piece_init(root, m, 0, m->n);
-        piece.f.task = &cfuti_piece_task;
-        piece.f.in = &root;
-        piece.f.state = cfuti_generation | CFUT_STATE_PENDING;
-        cfuti_run_alone(t, &piece.f);
+        cfuti_piece_init(&root, m, 0, m->n);
+        root.f.task = &cfuti_piece_task;
+        root.f.in = &root;
+        root.f.state = cfuti_generation | CFUT_STATE_PENDING;
+        cfuti_run_alone(t, &root.f);
     }
 }
 

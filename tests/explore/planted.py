@@ -347,7 +347,7 @@ BUGS = [
      '    if (x > CFUTI_DEAD) cfuti_dress_taken(w, (cfut_future *)x);\n    cfuti_unlock(&w->lock);',
      '    cfuti_unlock(&w->lock);', 'bare_fork_against'),
     ('map_helps_another_map', 'a join of a map runs parts of others',
-     '(*(cfuti_piece *const *)x->in)->map == map;', '(*(cfuti_piece *const *)x->in)->map != NULL;',
+     'cfuti_piece_in(x->in)->map == map;', 'cfuti_piece_in(x->in)->map != NULL;',
      'map_helps'),
     ('map_stays_quiet', 'the caller of a map that lasts calls nobody',
      '        cfuti_call_more(m->pool);\n', '', 'map_quiet'),
