@@ -11184,6 +11184,7 @@ typedef struct cfuti_shares {
     cfuti_map_state *map;
     size_t n;
     int status;                     /* why one did not run */
+    cfuti_range *outer;             /* what the caller's thread is in besides */
     cfuti_piece share[CFUTI_SHARES];
     cfuti_piece mine;               /* the caller's */
 } cfuti_shares;
@@ -11198,11 +11199,14 @@ static void cfuti_shares_submit(cfuti_shares *s, cfut_executor *ex)
 
 static void cfuti_shares_join(cfuti_shares *s)
 {
+    cfuti_map_state *m = s->map;
+
     for (size_t i = 0; i < s->n; i++) {
-        int status = cfuti_map_join(s->map, &s->share[i]);
+        int status = cfuti_map_join(m, &s->share[i]);
 
         if (!s->share[i].ran) s->status = status;
     }
+    if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s->status);    /* no share took it */
 }
 
 /* The caller takes part; what has not started then need not. */
@@ -11224,6 +11228,7 @@ static CFUTI_RARE void cfuti_shares_lost(void *arg)
     cfuti_shares *s = (cfuti_shares *)arg;
 
     cfuti_store_relaxed(&s->map->scope.stop, 1u);       /* relaxed: nothing else travels */
+    cfuti_abandon_ranges(cfuti_self(), s->outer);
     for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
     cfuti_shares_join(s);
 }
@@ -11241,10 +11246,10 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     s.map = m;
     s.n = k;
     s.status = CFUT_CANCELLED;
+    s.outer = cfuti_self()->range;
     cfuti_shares_submit(&s, ex);
     if (caller_runs) cfuti_guard(cfuti_shares_run_mine, cfuti_shares_lost, &s);
     cfuti_shares_join(&s);
-    if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s.status);     /* no share took it */
 }
 
 /* How long a map may be quiet: as long as its caller spins, within its limit. */

@@ -331,6 +331,42 @@ START_TEST(map_with_item_that_exits_its_thread_ends)
 }
 END_TEST
 
+/* An item that ends the thread of a map's caller, which takes part. */
+struct shared_map {
+    cfut_executor *pool;
+    int status[60];
+};
+
+static void *share_and_leave(void *arg)
+{
+    struct shared_map *l = arg;
+    int *in = numbers(60), out[60];
+
+    pthread_cleanup_push(free, in);
+    leave_at_seven_map_with(l->pool, in, out, 60,
+        &(cfut_map_desc){ .chunksize = 20, .caller_runs = true, .status = l->status });
+    pthread_cleanup_pop(true);
+    return NULL;
+}
+
+/* SEM 20, 53: the statuses say so, too, where nobody is left to be told more. */
+START_TEST(map_whose_caller_runs_an_item_that_ends_its_thread_says_which)
+{
+    struct shared_map l;
+    struct busy_pool b;
+    pthread_t caller;
+
+    l.pool = busy_pool_open(&b);
+    memset(l.status, 0xA5, sizeof l.status);
+    ck_assert_int_eq(pthread_create(&caller, NULL, share_and_leave, &l), 0);
+    pthread_join(caller, NULL);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(l.status[i],
+                         i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
+    busy_pool_end(&b);
+}
+END_TEST
+
 /* ---- map: mistakes and refusals ---- */
 
 /* NULL where an array is needed, and a product that no memory could hold. */
@@ -1562,7 +1598,10 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_returns_first_failure_in_index_order);
     tcase_add_test(tc, map_with_failure_in_a_chunk_runs_the_rest_of_it);
     tcase_add_test(tc, map_with_item_that_returns_timeout_says_etimedout);
-    if (TASKS_CAN_EXIT) tcase_add_test(tc, map_with_item_that_exits_its_thread_ends);
+    if (TASKS_CAN_EXIT) {
+        tcase_add_test(tc, map_with_item_that_exits_its_thread_ends);
+        tcase_add_test(tc, map_whose_caller_runs_an_item_that_ends_its_thread_says_which);
+    }
     tcase_add_test(tc, map_with_bad_arguments_is_invalid);
     tcase_add_test(tc, map_on_closed_pool_is_refused);
     tcase_add_test(tc, map_when_time_runs_out_cancels_the_rest);
