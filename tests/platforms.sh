@@ -7,9 +7,9 @@
 #   bash tests/platforms.sh --install [PLATFORM...]       as root: the packages that they need
 #
 #   --full        all numbers of workers, stress tests, the whole kill matrix, examples, -O2;
-#                 default is the quick setup: two workers, -O1. Never the explorer at
+#                 default is the setup two: two workers, -O1. Never the explorer at
 #                 length, fuzzing, the documents, the consumers: they do not depend on it
-#   --suite NAME  only this suite of tests; unit is half of what quick has
+#   --suite NAME  only this suite of tests; unit is half of what two has
 #   --build DIR   where to build, default build-platforms. The test framework, check, is
 #                 built once for each platform and stays there
 #   --scale N     factor on all times of the tests; default 1, but 5 by an emulator or Wine
@@ -46,7 +46,7 @@ windows   wine      x86_64-w64-mingw32       -        x86_64   little  -
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build-platforms
-setup=quick
+setup=two
 scale=
 suite=()
 verb=run
@@ -245,7 +245,7 @@ build_and_test() {
     local dir=$build/$name run=() options=(-Dbenchmarks=disabled)
     local choice=(--no-suite consumers --no-suite docs --no-suite fuzz --no-suite long)
     export CC=$cc CFUT_TEST_SCALE=$times
-    if [ "$setup" = quick ]; then
+    if [ "$setup" = two ]; then
         options+=(-Doptimization=1 -Ddebug=false)
         choice+=(--no-suite w1 --no-suite w3 --no-suite w64)    # --suite would let them in
     else
