@@ -206,7 +206,8 @@ THREAD POOLS
   Before that the task must have waited for all that it submitted with memory of its
   own stack. In a callback, on any thread, it costs nothing else: the other callbacks
   are called, and the completion or the close that was under way comes to its end. A
-  second pthread_exit, in one of those, is undefined.
+  second pthread_exit, in one of those, is undefined. No pthread_exit is noticed by
+  an implementation compiled as C++ for ThreadSanitizer or gcov.
   longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
   as C++ with exceptions; otherwise it ends the program, as in any C callback.
@@ -1821,7 +1822,10 @@ static int cfuti_sys_cpu(void)
 
 /* What a task may have used of the stack when it leaves by pthread_exit stays
    readable while the handler runs: glibc unwinds to the frame that registered
-   the handler first, so that the handler's own frames would overwrite it. */
+   the handler first, so that the handler's own frames would overwrite it. No frame
+   between the task's and that one may have a clean-up, which would go on with the
+   unwinding from there, and overwrite it too: in C++ ThreadSanitizer and gcov give each
+   function one. */
 enum { CFUTI_ABANDON_PAD = 32768 };
 
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)

@@ -39,9 +39,10 @@ static int expect(cfut_executor *ex, int how, int status, const char *text)
     return 1;
 }
 
-/* Not under sanitizers: ThreadSanitizer has frames of its own where the end of a thread
-   reads what it left, and that of undefined behaviour minds that abi::__forced_unwind is
-   caught by a reference to nothing. */
+/* Not where the compiler gives each function a clean-up, as for ThreadSanitizer and for
+   gcov: each goes on with the unwinding itself, and the frames of that overwrite what the
+   end of a thread reads. And the sanitizer of undefined behaviour minds that
+   abi::__forced_unwind is caught by a reference to nothing. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define ENDS_THREADS 0
 #elif defined(__has_feature)

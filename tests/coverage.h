@@ -23,4 +23,6 @@ void coverage_exit(int status)
 
 #define _exit coverage_exit
 
+#define ENDS_THREADS 0              /* see compile_impl_cxx.cc */
+
 #endif
