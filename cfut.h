@@ -10988,8 +10988,7 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
     size_t step = cfuti_map_step_size(m, pace);
     cfuti_piece upper;
 
-    /* relaxed: a hint */
-    if (!cfuti_load_relaxed(&m->quiet) || step >= r->hi - lo) step = chunks / 2 * m->grain;
+    if (!cfuti_load_relaxed(&m->quiet)) step = chunks / 2 * m->grain;   /* relaxed: a hint */
     cfuti_piece_init(&upper, m, lo + step, r->hi);
     cfuti_fork_as(&upper.f, &cfuti_piece_task, &upper, NULL, &m->quiet);
     if (cfuti_load_relaxed(&m->hungry)) cfuti_share(w);     /* relaxed: a hint */
