@@ -309,8 +309,8 @@ CFUT_TASK(hear_term, int, int);
 START_TEST(kill_grace_lets_a_worker_clean_up)
 {
     cfut_executor *ex = procs_with((cfut_process_pool_desc){
-        .max_workers = 1, .time_limit = test_time(CFUT_MS(100)),
-        .kill_grace = _i ? CFUT_SEC(100) : test_time(CFUT_MS(100)) });
+        .max_workers = 1, .time_limit = test_time(CFUT_MS(500)),    /* time to get ready, and */
+        .kill_grace = _i ? CFUT_SEC(100) : test_time(CFUT_MS(500)) });      /* to hear it */
     hear_term_future f;
 
     hear_term_submit(ex, &f, _i);
