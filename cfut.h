@@ -10945,6 +10945,15 @@ static void cfuti_piece_init(cfuti_piece *p, cfuti_map_state *m, size_t lo, size
     p->ran = false;
 }
 
+/* Runs a piece in the caller, by a task that takes one. */
+static void cfuti_piece_run(cfuti_piece *p, const cfut_task *task)
+{
+    p->f.task = task;
+    p->f.in = p;
+    p->f.state = cfuti_generation | CFUT_STATE_PENDING;
+    cfuti_run_alone(cfuti_self(), &p->f);
+}
+
 static bool cfuti_is_piece_of(const cfut_future *x, const void *map)
 {
     return x->task == &cfuti_piece_task && cfuti_piece_in(x->in)->map == map;
@@ -10967,11 +10976,17 @@ static size_t cfuti_map_step_size(const cfuti_map_state *m, size_t pace)
     return pace > m->grain ? pace / m->grain * m->grain : m->grain;
 }
 
+/* So few of all items may wait for one that is not known yet. */
+static size_t cfuti_map_few(const cfuti_map_state *m, size_t workers)
+{
+    return m->n / (64 * workers) + 1;
+}
+
 /* The pace after one item that ran alone and took that long: few of all that there are,
    as the next one may be dear. */
 static size_t cfuti_map_first_pace(const cfuti_map_state *m, size_t pace, cfut_ns took)
 {
-    size_t few = m->pool ? m->n / (64 * m->pool->max_workers) + 1 : (size_t)CFUTI_BRISK;
+    size_t few = m->pool ? cfuti_map_few(m, m->pool->max_workers) : (size_t)CFUTI_BRISK;
 
     if (took >= CFUTI_DEAR_NS) return CFUTI_DEAR;
     if (few > CFUTI_BRISK) return CFUTI_BRISK;
@@ -11090,7 +11105,7 @@ static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t
 
     if (left <= m->grain) return false;
     if (quiet) return left > cfuti_map_step_size(m, pace);
-    if (pace == CFUTI_UNKNOWN) return left > m->n / (64 * m->pool->max_workers);
+    if (pace == CFUTI_UNKNOWN) return left >= cfuti_map_few(m, m->pool->max_workers);
     return pace == CFUTI_DEAR || cfuti_hungry(m, w);
 }
 
@@ -11218,10 +11233,7 @@ static void cfuti_shares_run_mine(void *arg)
     cfuti_shares *s = (cfuti_shares *)arg;
 
     cfuti_piece_init(&s->mine, s->map, 0, 0);
-    s->mine.f.task = &cfuti_share_task;
-    s->mine.f.in = &s->mine;
-    s->mine.f.state = cfuti_generation | CFUT_STATE_PENDING;
-    cfuti_run_alone(cfuti_self(), &s->mine.f);
+    cfuti_piece_run(&s->mine, &cfuti_share_task);
     for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
 }
 
@@ -11245,7 +11257,7 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     if (k > CFUTI_SHARES) k = CFUTI_SHARES;
     if (k > m->n) k = m->n;
     if (k < 1) k = 1;
-    if (m->grain == 0) m->grain = m->n / (k * 64) + 1;
+    if (m->grain == 0) m->grain = cfuti_map_few(m, k);
     s.map = m;
     s.n = k;
     s.status = CFUT_CANCELLED;
@@ -11481,10 +11493,7 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
         cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
     } else {                        /* in a callback: a frame of its own */
         cfuti_piece_init(&root, m, 0, m->n);
-        root.f.task = &cfuti_piece_task;
-        root.f.in = &root;
-        root.f.state = cfuti_generation | CFUT_STATE_PENDING;
-        cfuti_run_alone(t, &root.f);
+        cfuti_piece_run(&root, &cfuti_piece_task);
     }
 }
 

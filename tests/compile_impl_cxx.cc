@@ -43,18 +43,18 @@ static int expect(cfut_executor *ex, int how, int status, const char *text)
    gcov: each goes on with the unwinding itself, and the frames of that overwrite what the
    end of a thread reads. And the sanitizer of undefined behaviour minds that
    abi::__forced_unwind is caught by a reference to nothing. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(_WIN32)
 #define ENDS_THREADS 0
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define ENDS_THREADS 0
 #endif
 #endif
-#if !defined(ENDS_THREADS) && !defined(_WIN32)
+#ifndef ENDS_THREADS
 #define ENDS_THREADS 1
 #endif
 
-#if !defined(ENDS_THREADS) || !ENDS_THREADS
+#if !ENDS_THREADS
 static int expect_abandoned(cfut_executor *) { return 0; }
 #else
 /* As in C: what catches exceptions lets the end of a thread pass. */

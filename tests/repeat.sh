@@ -12,7 +12,7 @@ runs=${2:-1000}
 processors=$(nproc)
 busy=
 log=$(mktemp)
-trap 'kill $busy; rm -f "$log"' EXIT
+trap '[ -z "$busy" ] || kill $busy; rm -f "$log"' EXIT
 trap 'exit 1' INT TERM
 
 ninja -C "$build" >"$log" || { cat "$log"; exit 1; }

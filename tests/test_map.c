@@ -354,12 +354,10 @@ START_TEST(map_whose_caller_runs_an_item_that_ends_its_thread_says_which)
 {
     struct shared_map l;
     struct busy_pool b;
-    pthread_t caller;
 
     l.pool = busy_pool_open(&b);
     memset(l.status, 0xA5, sizeof l.status);
-    ck_assert_int_eq(pthread_create(&caller, NULL, share_and_leave, &l), 0);
-    pthread_join(caller, NULL);
+    ck_assert_int_eq(pthread_join(thread_start(share_and_leave, &l), NULL), 0);
     for (int i = 0; i < 60; i++)
         ck_assert_int_eq(l.status[i],
                          i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
