@@ -2,7 +2,7 @@
 # The quick setup many times over, on a machine that is busier than it can be: with twice
 # as many loops that do nothing as there are processors, and four tests at once on each.
 #
-#   repeat.sh BUILD [RUNS]        RUNS: 1000 unless told, in tens
+#   repeat.sh BUILD [RUNS]        RUNS: 1000 unless told, in fifties
 #
 # Stops at the first failure. The last line is `N clean runs`; exit status 0 if all were.
 set -eu
@@ -23,12 +23,12 @@ done
 
 clean=0
 while [ "$clean" -lt "$runs" ]; do
-    if ! meson test -C "$build" --no-rebuild --setup quick --repeat 10 \
+    if ! meson test -C "$build" --no-rebuild --setup quick --repeat 50 \
         --num-processes $((4 * processors)) --print-errorlogs >"$log" 2>&1; then
         grep -v ' OK ' "$log"
         break
     fi
-    clean=$((clean + 10))
+    clean=$((clean + 50))
     echo "$(date +%H:%M:%S) $clean"
 done
 echo "$clean clean runs"

@@ -302,7 +302,7 @@ END_TEST
 /* SEM 4, 5: either answer is right, never both, and the page goes at once. */
 START_TEST(cancel_racing_with_run_is_exact)
 {
-    enum { N = 20000 };
+    enum { N = 5000 };
     cfut_executor *pool = test_pool();
     struct pages pages;
     int *runs = calloc(N, sizeof *runs);
@@ -331,7 +331,7 @@ END_TEST
 /* A window of futures, cancelled a little after they were submitted. */
 START_TEST(cancel_in_a_moving_window_racing_with_workers_is_exact)
 {
-    enum { N = 20000, WINDOW = 50 };
+    enum { N = 5000, WINDOW = 50 };
     cfut_executor *pool = test_pool();
     note_run_future *f[WINDOW];
     struct pages pages;

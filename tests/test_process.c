@@ -73,7 +73,7 @@ START_TEST(payload_of_any_size_is_carried_there_and_back)
     cfut_executor *ex = procs(1);
     cfut_future f;
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (task->in_size > MIB ? 1 : 3); i++) {
         memset(out, 0, task->out_size);
         cfut_submit(ex, &f, task, in, out);
         ck_assert_int_eq(cfut_result(&f), CFUT_OK);
