@@ -5,6 +5,7 @@
 #   bash tests/platforms.sh [OPTION...] [PLATFORM...]     no platform: all that can run here
 #   bash tests/platforms.sh --list                        the platforms, and what is missing here
 #   bash tests/platforms.sh --install [PLATFORM...]       as root: the packages that they need
+#   bash tests/platforms.sh --tools PLATFORM              its compiler, and its emulator if any
 #
 #   --full        all numbers of workers, stress tests, the whole kill matrix, examples, -O2;
 #                 default is the setup two: two workers, -O1. Never the explorer at
@@ -130,6 +131,11 @@ list() {
         absent=$(missing | tr '\n' ' ')
         printf '%-9s %-9s %s\n' "$name" "$kind" "${absent:+missing: $absent}"
     done
+}
+
+tools() { # NAME
+    choose "$1"
+    echo "$cc" "$([ "$kind" != emulated ] || echo "qemu-$emulator")"
 }
 
 # ---- check, the test framework ----
@@ -305,6 +311,7 @@ main() {
         case $1 in
         --list) verb=list ;;
         --install) verb=install ;;
+        --tools) verb=tools ;;
         --full) setup=full ;;
         --build) shift; build=$(realpath -m "$1") ;;
         --scale) shift; scale=$1 ;;
@@ -320,6 +327,7 @@ main() {
     case $verb in
     list) list ;;
     install) install_packages "${chosen[@]}" ;;
+    tools) tools "${chosen[0]}" ;;
     run)
         mkdir -p "$build"
         for each in "${chosen[@]}"; do
