@@ -206,7 +206,9 @@ THREAD POOLS
   Before that the task must have waited for all that it submitted with memory of its
   own stack. In a callback, on any thread, it costs nothing else: the other callbacks
   are called, and the completion or the close that was under way comes to its end. A
-  second pthread_exit, in one of those, is undefined. No pthread_exit is noticed by
+  second pthread_exit, in one of those, is undefined; so is one in a task or an item
+  that a call here runs within a clean-up handler's reach (pthread_cleanup_push) of
+  the task that calls. No pthread_exit is noticed by
   an implementation compiled as C++ for ThreadSanitizer or gcov.
   longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
@@ -993,8 +995,9 @@ typedef struct cfut_map_desc {
    items have run, but not in time). CFUT_INVALID: ex or task NULL, or an array
    that is needed, or sizes beyond the address space. A refused submit: that
    status for all items. An executor closed with CFUT_CANCEL_PENDING meanwhile:
-   CFUT_CANCELLED or CFUT_CLOSED for what has not started. An item's text is not
-   kept. From a callback of a process pool on that pool: CFUT_DEADLOCK. n 0: CFUT_OK.
+   CFUT_CANCELLED or CFUT_CLOSED for what has not started. CFUT_DEADLOCK for all
+   items: in a task that another waits for, and whose worker they need; or in a
+   callback of a process pool on that pool. An item's text is not kept. n 0: CFUT_OK.
    Any thread; a worker takes part. desc NULL: all defaults. */
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc);
@@ -3197,6 +3200,7 @@ typedef struct cfuti_helping {
     cfut_future *f;
     uintptr_t top;
     struct cfuti_range *range;
+    struct cfuti_shares *sharing;
     cfuti_collector *collector;
     cfuti_notice *notice;
     struct cfuti_helping *outer;
@@ -3226,6 +3230,7 @@ typedef struct cfuti_thread {
     cfuti_notice *notice;           /* innermost completion with callbacks */
     cfuti_collector *collector;     /* innermost wait that runs tasks here */
     struct cfuti_range *range;      /* innermost range of a map */
+    struct cfuti_shares *sharing;   /* innermost map of which others have shares */
     cfuti_failing *failing;         /* innermost cancelling close */
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
     cfut_future *finishing;         /* see LIGHT in >>future */
@@ -3291,8 +3296,8 @@ static bool cfuti_is_working(const cfuti_thread *t)
 
 /* Whether user code needs no guard here. Should it end the thread, a worker or a manager
    has cfuti_thread_abandoned around all of its life; on other threads each call has a
-   guard of its own, which reads nothing of the frames that are gone. And a thread ends
-   but once. */
+   guard of its own, which reads of the frames that are gone nothing but the ranges of
+   maps (cfuti_beyond_pad). And a thread ends but once. */
 static bool cfuti_is_sheltered(const cfuti_thread *t)
 {
     return t->worker || t->managing || t->ending;
@@ -4563,19 +4568,39 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
     return status;
 }
 
+/* Calls fn(arg) at some distance below the caller in the stack: what it uses there, the
+   ranges of maps, is not overwritten at once when it ends the thread. See
+   cfuti_sys_thread_padded. */
+static CFUTI_NOINLINE void cfuti_beyond_pad(void (*fn)(void *), void *arg)
+{
+    char pad[2048];
+
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
+    fn(arg);
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
+}
+
 /* On a thread that is no pool worker: if the task ends the thread, f is still
    completed. (Workers have such a guard around all of their life.) */
 typedef struct cfuti_guarded {
     cfut_future *f;
     uintptr_t top;                      /* the task outside of f's */
+    const struct cfuti_range *range;    /* and the map's range */
     int status;
 } cfuti_guarded;
 
-static void cfuti_guarded_run(void *arg)
+static void cfuti_abandon_ranges(cfuti_thread *t, const struct cfuti_range *end);      /* >>map */
+
+static void cfuti_guarded_execute(void *arg)
 {
     cfuti_guarded *g = (cfuti_guarded *)arg;
 
     g->status = cfuti_execute(cfuti_self(), g->f);
+}
+
+static void cfuti_guarded_run(void *arg)
+{
+    cfuti_beyond_pad(cfuti_guarded_execute, arg);
 }
 
 static CFUTI_RARE void cfuti_guarded_lost(void *arg)
@@ -4583,6 +4608,7 @@ static CFUTI_RARE void cfuti_guarded_lost(void *arg)
     cfuti_guarded *g = (cfuti_guarded *)arg;
 
     cfuti_self()->ending = true;
+    cfuti_abandon_ranges(cfuti_self(), g->range);
     if (cfuti_top() == g->top) return;  /* in a callback of f, which is complete */
     cfuti_place_here()->top = g->top;
     cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
@@ -4590,7 +4616,7 @@ static CFUTI_RARE void cfuti_guarded_lost(void *arg)
 
 static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
 {
-    cfuti_guarded g = { f, cfuti_top(), CFUT_OK };
+    cfuti_guarded g = { f, cfuti_top(), t->range, CFUT_OK };
 
     if (cfuti_is_sheltered(t)) return cfuti_execute(t, f);
     cfuti_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
@@ -6061,7 +6087,7 @@ static void cfuti_thread_body(void *arg)
 
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
 static int cfuti_result_slow(cfut_future *f, cfut_ns timeout, bool must);       /* >>waiters */
-static void cfuti_abandon_ranges(cfuti_thread *t, const struct cfuti_range *end);      /* >>map */
+static void cfuti_abandon_shares(cfuti_thread *t, const struct cfuti_shares *end);      /* >>map */
 
 enum { CFUTI_NESTED = 128 };
 
@@ -6185,6 +6211,7 @@ static CFUTI_RARE void cfuti_abandon_help(cfuti_thread *t, const cfuti_helping *
     cfuti_orphan o;
 
     cfuti_abandon_ranges(t, h->range);
+    cfuti_abandon_shares(t, h->sharing);
     cfuti_abandon_collectors(t, h->collector);
     while (t->notice != below && cfuti_find_orphan(t, &o, h->top)) cfuti_finish_orphan(&o);
     t->notice = NULL;
@@ -6207,6 +6234,7 @@ static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
     cfuti_inline_forks(NULL);
     for (; t->helping; t->helping = t->helping->outer) cfuti_abandon_help(t, t->helping);
     cfuti_abandon_ranges(t, NULL);
+    cfuti_abandon_shares(t, NULL);
     cfuti_abandon_collectors(t, NULL);
     while ((n = cfuti_collect_orphans(t, orphans)) > 0)
         for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
@@ -10709,7 +10737,8 @@ static cfut_future *cfuti_help_find(cfuti_worker *w, const cfuti_thread *runner,
 /* Runs x while f is joined. */
 static void cfuti_help_with(cfuti_thread *t, cfut_future *x, cfut_future *f)
 {
-    cfuti_helping h = { f, cfuti_top(), t->range, t->collector, t->notice, t->helping };
+    cfuti_helping h = { f, cfuti_top(), t->range, t->sharing, t->collector, t->notice,
+                        t->helping };
 
     t->helping = &h;
     cfuti_execute(t, x);
@@ -10847,7 +10876,9 @@ typedef struct cfuti_map_state {
     char *out;
     size_t n, grain;
     int *status;
+    const cfuti_pool *closes;       /* the thread pool with which it ends; or NULL */
     cfuti_pool *pool;               /* whose workers may split; or NULL */
+    size_t most;                    /* items between two looks around */
     size_t next;                    /* the common counter; atomic */
     uint32_t timed_out;             /* atomic */
     uint32_t quiet;                 /* the caller has called nobody yet; atomic */
@@ -10909,14 +10940,24 @@ static void cfuti_map_skip(cfuti_map_state *m, size_t lo, size_t hi, int status)
 
 static bool cfuti_map_stopped(cfuti_map_state *m)
 {
-    if (cfuti_load_relaxed(&m->scope.stop)) return true;    /* relaxed: nothing else travels */
-    if (!cfuti_expired(m->scope.deadline)) return false;
-    cfuti_store_relaxed(&m->timed_out, 1u);
+    /* relaxed: nothing else travels */
+    if (cfuti_load_relaxed(&m->scope.stop)) return true;
+    if (cfuti_expired(m->scope.deadline)) cfuti_store_relaxed(&m->timed_out, 1u);
+    else if (!m->closes || cfuti_load_relaxed(&m->closes->refuse_inside) != CFUT_CLOSED)
+        return false;
     cfuti_store_relaxed(&m->scope.stop, 1u);
     return true;
 }
 
-static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace);
+static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace, cfut_ns *now);
+
+/* Of its items nothing is known. */
+static void cfuti_map_piece(cfuti_map_state *m, size_t lo, size_t hi)
+{
+    cfut_ns now = 0;
+
+    cfuti_map_range(m, lo, hi, CFUTI_UNKNOWN, &now);
+}
 
 static cfuti_piece *cfuti_piece_in(const void *in)
 {
@@ -10929,7 +10970,7 @@ static int cfuti_piece_fn(const void *in, void *out)
 
     (void)out;
     p->ran = true;
-    cfuti_map_range(p->map, p->lo, p->hi, CFUTI_UNKNOWN);
+    cfuti_map_piece(p->map, p->lo, p->hi);
     return CFUT_OK;
 }
 
@@ -10976,6 +11017,15 @@ static size_t cfuti_map_step_size(const cfuti_map_state *m, size_t pace)
     return pace > m->grain ? pace / m->grain * m->grain : m->grain;
 }
 
+/* So many at most run between two looks, half of a worker's part, as those to come may be
+   dear though the first ones were not. */
+static size_t cfuti_map_most(const cfuti_map_state *m)
+{
+    size_t most = m->pool ? m->n / (2 * m->pool->max_workers) + 1 : (size_t)CFUTI_PACE_MAX;
+
+    return most < CFUTI_PACE_MAX ? most : (size_t)CFUTI_PACE_MAX;
+}
+
 /* So few of all items may wait for one that is not known yet. */
 static size_t cfuti_map_few(const cfuti_map_state *m, size_t workers)
 {
@@ -10990,13 +11040,24 @@ static size_t cfuti_map_first_pace(const cfuti_map_state *m, size_t pace, cfut_n
 
     if (took >= CFUTI_DEAR_NS) return CFUTI_DEAR;
     if (few > CFUTI_BRISK) return CFUTI_BRISK;
-    return pace == CFUTI_DEAR && few < 4 ? 4 : few;
+    if (pace == CFUTI_DEAR && few < 4) few = 4;
+    return few < m->most ? few : m->most;
+}
+
+/* Whether nobody has taken upper, which w has forked: then it is not queued any more. It is
+   not the newest there if items have left tasks of their own. */
+static bool cfuti_map_claim_upper(cfuti_worker *w, cfut_future *upper)
+{
+    /* relaxed: 0 if it was refused; a thief changes it, never to 0 */
+    uintptr_t owner = cfuti_load_relaxed(&upper->owner);
+
+    return !owner || (owner == (uintptr_t)w->pool && cfuti_claim_own(w, upper));
 }
 
 /* Forks the upper half of r, at a multiple of the grain, and runs the lower; of a quiet
    map, which most often nobody splits, all but the next step. If nobody has taken the
-   upper one meanwhile, it is what is left of r. */
-static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
+   upper one meanwhile, it is what is left of r: run as a task, one would nest in the other. */
+static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace, cfut_ns *now)
 {
     cfuti_map_state *m = r->map;
     size_t chunks = (r->hi - r->at - 1) / m->grain + 1, lo = r->at;
@@ -11009,13 +11070,13 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace)
     if (cfuti_load_relaxed(&m->hungry)) cfuti_share(w);     /* relaxed: a hint */
     r->upper = &upper;
     r->at = r->hi = upper.lo;
-    pace = cfuti_map_range(m, lo, upper.lo, pace);
-    /* relaxed: 0 if it was refused; a thief changes it, never to 0 */
-    if (!cfuti_load_relaxed(&upper.f.owner) || cfuti_claim_newest(w, &upper.f)) {
+    pace = cfuti_map_range(m, lo, upper.lo, pace, now);
+    if (cfuti_map_claim_upper(w, &upper.f)) {
         cfuti_trace_mark(CFUTI_MERGES, &upper.f);
         r->hi = upper.hi;
     } else {
         cfuti_map_join_upper(&upper);
+        *now = 0;
     }
     r->upper = NULL;
     return pace;
@@ -11084,7 +11145,8 @@ static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cf
     took = *now - began;
     if (pace <= CFUTI_DEAR) return cfuti_map_first_pace(m, pace, took);
     if (took >= CFUTI_SLOW_NS) return pace / 4 + 1;
-    return took < CFUTI_QUICK_NS && pace < CFUTI_PACE_MAX ? pace * 4 : pace;
+    if (took >= CFUTI_QUICK_NS) return pace;
+    return pace < m->most / 4 ? pace * 4 : m->most;
 }
 
 /* Whether somebody is idle and this worker has nothing else to give. */
@@ -11109,25 +11171,20 @@ static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t
     return pace == CFUTI_DEAR || cfuti_hungry(m, w);
 }
 
-/* Runs [lo, hi) on this thread, at first at that pace; returns the last. */
-static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace)
+/* Runs [lo, hi) on this thread, at first at that pace; returns the last. *now as above. */
+static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t pace, cfut_ns *now)
 {
     cfuti_thread *t = cfuti_self();
     cfuti_frame *frame = (cfuti_frame *)cfuti_top();
     cfuti_worker *w = m->pool && m->pool->max_workers > 1 ? cfuti_worker_of(t, m->pool) : NULL;
     const cfuti_scope *outer = frame->scope;
     cfuti_range r = { m, lo, hi, SIZE_MAX, NULL, t->range };
-    cfut_ns now = 0;
 
     t->range = &r;
     frame->scope = &m->scope;
     while (r.at < r.hi && !cfuti_map_stopped(m)) {
-        if (w && cfuti_map_splits(&r, w, pace)) {
-            pace = cfuti_map_split(&r, w, pace);
-            now = 0;
-        } else {
-            pace = cfuti_map_step(&r, frame, pace, &now);
-        }
+        if (w && cfuti_map_splits(&r, w, pace)) pace = cfuti_map_split(&r, w, pace, now);
+        else pace = cfuti_map_step(&r, frame, pace, now);
     }
     cfuti_map_skip(m, r.at, r.hi, CFUT_CANCELLED);
     frame->scope = outer;
@@ -11163,6 +11220,7 @@ static int cfuti_share_fn(const void *in, void *out)
     cfuti_piece *p = cfuti_piece_in(in);
     cfuti_map_state *m = p->map;
     size_t pace = CFUTI_BRISK;
+    cfut_ns now = 0;
 
     (void)out;
     p->ran = true;
@@ -11171,7 +11229,7 @@ static int cfuti_share_fn(const void *in, void *out)
         size_t lo = cfuti_add_relaxed(&m->next, m->grain);
 
         if (lo >= m->n) return CFUT_OK;
-        pace = cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, pace);
+        pace = cfuti_map_range(m, lo, m->n - lo > m->grain ? lo + m->grain : m->n, pace, &now);
     }
 }
 
@@ -11179,7 +11237,8 @@ static const cfut_task cfuti_share_task = {
     cfuti_share_fn, "map", 0, 0
 };
 
-/* Waits for a piece; on the map's timeout stops all, and waits on. */
+/* Waits for a piece; on the map's timeout stops all, and waits on. In a circle of tasks
+   that wait for each other it takes the piece back, or waits on if it has begun. */
 static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
 {
     cfut_ns left = m->scope.deadline;
@@ -11192,6 +11251,9 @@ static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
         cfuti_store_relaxed(&m->timed_out, 1u);
         cfuti_store_relaxed(&m->scope.stop, 1u);
         if (cfut_cancel(&p->f)) return CFUT_CANCELLED;
+    } else if (!cfuti_manages(cfuti_self())) {
+        status = cfuti_result(&p->f, CFUT_FOREVER, false);
+        if (status != CFUT_DEADLOCK || cfut_cancel(&p->f)) return status;
     }
     return cfuti_result(&p->f, CFUT_FOREVER, true);
 }
@@ -11200,19 +11262,31 @@ enum { CFUTI_SHARES = 16 };
 
 typedef struct cfuti_shares {
     cfuti_map_state *map;
-    size_t n;
+    cfut_executor *ex;
+    bool caller_runs;
+    size_t want, n;                 /* how many are to be submitted, and are */
     int status;                     /* why one did not run */
-    cfuti_range *outer;             /* what the caller's thread is in besides */
+    /* what the caller's thread is in besides */
+    uintptr_t top;
+    cfuti_range *range;
+    struct cfuti_shares *outer;
     cfuti_piece share[CFUTI_SHARES];
     cfuti_piece mine;               /* the caller's */
 } cfuti_shares;
 
-static void cfuti_shares_submit(cfuti_shares *s, cfut_executor *ex)
+static void cfuti_shares_submit(cfuti_shares *s)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        cfuti_piece_init(&s->share[i], s->map, 0, 0);
-        cfut_submit(ex, &s->share[i].f, &cfuti_share_task, &s->share[i], NULL);
+    while (s->n < s->want) {
+        cfuti_piece *p = &s->share[s->n++];
+
+        cfuti_piece_init(p, s->map, 0, 0);
+        cfut_submit(s->ex, &p->f, &cfuti_share_task, p, NULL);
     }
+}
+
+static void cfuti_shares_cancel(cfuti_shares *s)
+{
+    for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
 }
 
 static void cfuti_shares_join(cfuti_shares *s)
@@ -11227,30 +11301,57 @@ static void cfuti_shares_join(cfuti_shares *s)
     if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s->status);    /* no share took it */
 }
 
-/* The caller takes part; what has not started then need not. */
 static void cfuti_shares_run_mine(void *arg)
 {
     cfuti_shares *s = (cfuti_shares *)arg;
 
     cfuti_piece_init(&s->mine, s->map, 0, 0);
     cfuti_piece_run(&s->mine, &cfuti_share_task);
-    for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
 }
 
-/* An item has ended the caller's thread: nothing may outlive its stack. */
-static CFUTI_RARE void cfuti_shares_lost(void *arg)
+/* If the caller takes part, what has not started then need not. */
+static void cfuti_shares_run(void *arg)
 {
     cfuti_shares *s = (cfuti_shares *)arg;
 
-    cfuti_store_relaxed(&s->map->scope.stop, 1u);       /* relaxed: nothing else travels */
-    cfuti_abandon_ranges(cfuti_self(), s->outer);
-    for (size_t i = 0; i < s->n; i++) cfut_cancel(&s->share[i].f);
+    cfuti_shares_submit(s);
+    if (s->caller_runs) {
+        cfuti_beyond_pad(cfuti_shares_run_mine, s);
+        cfuti_shares_cancel(s);
+    }
     cfuti_shares_join(s);
+}
+
+/* An item or a task has ended the thread: its own share, or what an executor ran within
+   submit, or what ran within a wait. Nothing may outlive its stack. */
+static CFUTI_RARE void cfuti_abandon_shares(cfuti_thread *t, const cfuti_shares *end)
+{
+    while (t->sharing != end) {
+        cfuti_shares *s = t->sharing;
+
+        t->sharing = s->outer;
+        cfuti_store_relaxed(&s->map->scope.stop, 1u);   /* relaxed: nothing else travels */
+        cfuti_shares_cancel(s);
+        cfuti_shares_join(s);
+    }
+}
+
+/* On a thread that is not sheltered. */
+static CFUTI_RARE void cfuti_shares_lost(void *arg)
+{
+    const cfuti_shares *s = (const cfuti_shares *)arg;
+    cfuti_thread *t = cfuti_self();
+
+    t->ending = true;
+    cfuti_abandon_ranges(t, s->range);
+    cfuti_place_here()->top = s->top;
+    cfuti_abandon_shares(t, s->outer);
 }
 
 /* The map by a common counter; the caller takes part if it may. */
 static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
+    cfuti_thread *t = cfuti_self();
     cfuti_shares s;
     size_t k = cfut_executor_max_workers(ex);
 
@@ -11258,13 +11359,20 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     if (k > m->n) k = m->n;
     if (k < 1) k = 1;
     if (m->grain == 0) m->grain = cfuti_map_few(m, k);
+    m->most = cfuti_map_most(m);
     s.map = m;
-    s.n = k;
+    s.ex = ex;
+    s.caller_runs = caller_runs;
+    s.want = k;
+    s.n = 0;
     s.status = CFUT_CANCELLED;
-    s.outer = cfuti_self()->range;
-    cfuti_shares_submit(&s, ex);
-    if (caller_runs) cfuti_guard(cfuti_shares_run_mine, cfuti_shares_lost, &s);
-    cfuti_shares_join(&s);
+    s.top = cfuti_top();
+    s.range = t->range;
+    s.outer = t->sharing;
+    t->sharing = &s;
+    if (cfuti_is_sheltered(t)) cfuti_shares_run(&s);
+    else cfuti_guard(cfuti_shares_run, cfuti_shares_lost, &s);
+    t->sharing = s.outer;
 }
 
 /* How long a map may be quiet: as long as its caller spins, within its limit. */
@@ -11291,7 +11399,8 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     cfuti_piece_init(&root, m, 0, m->n);
     m->quiet = quiet;
     cfut_submit(ex, &root.f, &cfuti_piece_task, &root, NULL);
-    if (quiet && !t->woke) status = cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
+    /* if it is done, it may have been refused: then woke is of an earlier submit */
+    if (quiet) status = cfuti_result(&root.f, t->woke ? 0 : cfuti_map_quiet_ns(m), true);
     if (quiet && status == CFUT_TIMEOUT) {
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
         cfuti_call_more(m->pool);
@@ -11312,7 +11421,7 @@ static CFUTI_RARE void cfuti_map_in_bare(cfuti_map_state *m)
     frame.outer = here->top;
     frame.code = 0;
     here->top = (uintptr_t)&frame;
-    cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
+    cfuti_map_piece(m, 0, m->n);
     here->top = frame.outer;
     if (frame.code) memcpy(cfuti_text_at(here->top, frame.code), frame.text, sizeof frame.text);
 }
@@ -11479,18 +11588,20 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
         return;
     }
 #endif
+    m->closes = p;
     if (!p || (caller_runs && !inside)) {
         cfuti_map_shared(m, ex, caller_runs);
         return;
     }
     m->pool = p;
+    m->most = cfuti_map_most(m);
     if (m->grain == 0) m->grain = 1;
     if (!inside) {
         cfuti_map_pool(m, ex);
     } else if (cfuti_top() & 1) {
         cfuti_map_in_bare(m);
     } else if (cfuti_top()) {
-        cfuti_map_range(m, 0, m->n, CFUTI_UNKNOWN);
+        cfuti_map_piece(m, 0, m->n);
     } else {                        /* in a callback: a frame of its own */
         cfuti_piece_init(&root, m, 0, m->n);
         cfuti_piece_run(&root, &cfuti_piece_task);

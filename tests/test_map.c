@@ -334,34 +334,141 @@ END_TEST
 /* An item that ends the thread of a map's caller, which takes part. */
 struct shared_map {
     cfut_executor *pool;
+    bool caller_runs;
     int status[60];
 };
 
 static void *share_and_leave(void *arg)
 {
     struct shared_map *l = arg;
-    int *in = numbers(60), out[60];
+    int in[60], out[60];
 
-    pthread_cleanup_push(free, in);
+    for (int i = 0; i < 60; i++)
+        in[i] = i;
     leave_at_seven_map_with(l->pool, in, out, 60,
-        &(cfut_map_desc){ .chunksize = 20, .caller_runs = true, .status = l->status });
-    pthread_cleanup_pop(true);
+        &(cfut_map_desc){ .chunksize = 20, .caller_runs = l->caller_runs, .status = l->status });
     return NULL;
 }
 
-/* SEM 20, 53: the statuses say so, too, where nobody is left to be told more. */
-START_TEST(map_whose_caller_runs_an_item_that_ends_its_thread_says_which)
+/* The map's thread ends in item 7. */
+static void expect_statuses_of_a_lost_map(cfut_executor *ex, bool caller_runs)
 {
-    struct shared_map l;
-    struct busy_pool b;
+    struct shared_map l = { .pool = ex, .caller_runs = caller_runs };
 
-    l.pool = busy_pool_open(&b);
     memset(l.status, 0xA5, sizeof l.status);
     ck_assert_int_eq(pthread_join(thread_start(share_and_leave, &l), NULL), 0);
     for (int i = 0; i < 60; i++)
         ck_assert_int_eq(l.status[i],
                          i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
+}
+
+/* SEM 20, 53: the statuses say so, too, where nobody is left to be told more. */
+START_TEST(map_whose_caller_runs_an_item_that_ends_its_thread_says_which)
+{
+    struct busy_pool b;
+
+    expect_statuses_of_a_lost_map(busy_pool_open(&b), true);
     busy_pool_end(&b);
+}
+END_TEST
+
+/* Keeps one task, and runs the others within submit. */
+static cfut_future *kept_by_executor;
+
+static int keep_or_run(cfut_executor *ex, cfut_future *f)
+{
+    (void)ex;
+    if (kept_by_executor)
+        cfut_run(f);
+    else
+        kept_by_executor = f;
+    return CFUT_OK;
+}
+
+static bool give_back(cfut_executor *ex, cfut_future *f)
+{
+    (void)ex;
+    if (kept_by_executor != f)
+        return false;
+    kept_by_executor = NULL;
+    return true;
+}
+
+static size_t two_workers(const cfut_executor *ex)
+{
+    (void)ex;
+    return 2;
+}
+
+static const cfut_executor_ops keeper_ops = {
+    .name = "Keeper", .submit = keep_or_run, .cancel = give_back, .max_workers = two_workers
+};
+
+/* SEM 20, 53: nor does an executor keep a part of the map, on a stack that is gone. */
+START_TEST(map_whose_submit_runs_an_item_that_ends_its_thread_leaves_nothing)
+{
+    cfut_executor keeper = { .ops = &keeper_ops };
+
+    expect_statuses_of_a_lost_map(cfut_inline_executor(), false);
+    expect_statuses_of_a_lost_map(&keeper, false);
+    ck_assert_ptr_null(kept_by_executor);
+    expect_statuses_of_a_lost_map(&keeper, true);
+    ck_assert_ptr_null(kept_by_executor);
+}
+END_TEST
+
+/* In a worker of another pool. */
+static int share_and_leave_in_task(struct shared_map *const *l)
+{
+    share_and_leave(*l);
+    return CFUT_OK;
+}
+CFUT_ACTION(share_and_leave_in_task, struct shared_map *);
+
+/* SEM 20: then the task is lost, too, and its worker is replaced. */
+START_TEST(map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else)
+{
+    cfut_executor *pool = pool_of(1);
+    struct busy_pool b;
+    struct shared_map l = { .pool = busy_pool_open(&b), .caller_runs = true };
+    share_and_leave_in_task_future f;
+
+    memset(l.status, 0xA5, sizeof l.status);
+    share_and_leave_in_task_submit(pool, &f, &l);
+    ck_assert_int_eq(share_and_leave_in_task_result(&f), CFUT_ABANDONED);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(l.status[i],
+                         i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
+    expect_squares(pool, 10, NULL);
+    busy_pool_end(&b);
+    end_pool(pool);
+}
+END_TEST
+
+static void note_where_the_thread_is(void *executor)
+{
+    *(cfut_executor **)executor = cfut_current();
+}
+
+static void *share_leave_and_note(void *executor)
+{
+    struct busy_pool b;
+    struct shared_map l = { .pool = busy_pool_open(&b), .caller_runs = true };
+
+    pthread_cleanup_push(note_where_the_thread_is, executor);
+    busy_pool_free_worker(&b);
+    share_and_leave(&l);
+    pthread_cleanup_pop(false);
+    return NULL;
+}
+
+/* SEM 20: a thread that ends is in no task any more when its own clean-up comes. */
+START_TEST(map_whose_caller_runs_and_ends_its_thread_is_left_behind)
+{
+    cfut_executor *seen = cfut_inline_executor();
+
+    ck_assert_int_eq(pthread_join(thread_start(share_leave_and_note, &seen), NULL), 0);
+    ck_assert_ptr_null(seen);
 }
 END_TEST
 
@@ -661,6 +768,143 @@ START_TEST(map_with_next_to_no_time_ends)
             ck_assert(status[i] == CFUT_OK || status[i] == CFUT_CANCELLED);
     }
     end_pool(pool);
+}
+END_TEST
+
+static int beginners;
+
+static int begin_and_fail(void *arg)
+{
+    (void)arg;
+    __atomic_add_fetch(&beginners, 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* SEM 61: whatever the thread's last submit before needed. */
+START_TEST(map_when_refused_starts_no_thread)
+{
+    cfut_executor *pool = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 8, .initializer = begin_and_fail });
+    int in[8] = { 0 }, out[8], before;
+
+    ck_assert_int_eq(square_map(pool, in, out, 8), CFUT_BROKEN);
+    test_sleep(CFUT_MS(10));
+    before = __atomic_load_n(&beginners, __ATOMIC_RELAXED);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(square_map(pool, in, out, 8), CFUT_BROKEN);
+    end_pool(pool);
+    ck_assert_int_eq(__atomic_load_n(&beginners, __ATOMIC_RELAXED), before);
+}
+END_TEST
+
+static pthread_t ran_in[6];
+
+static int last_four_take_long(const int *i, int *out)
+{
+    ran_in[*i] = pthread_self();
+    if (*i >= 2) test_sleep(CFUT_MS(100));
+    *out = *i;
+    return CFUT_OK;
+}
+CFUT_TASK(last_four_take_long, int, int);
+
+/* SEM 50: the first items do not say that the last ones are short. */
+START_TEST(map_of_cheap_items_and_then_dear_ones_shares_the_dear_ones)
+{
+    cfut_executor *pool = pool_of(4);
+    int in[6] = { 0, 1, 2, 3, 4, 5 }, out[6];
+
+    expect_squares(pool, 6, NULL);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(last_four_take_long_map(pool, in, out, 6), CFUT_OK);
+        ck_assert(!pthread_equal(ran_in[2], ran_in[3]) || !pthread_equal(ran_in[4], ran_in[5]) ||
+                  !pthread_equal(ran_in[2], ran_in[5]));
+    }
+    end_pool(pool);
+}
+END_TEST
+
+struct two_pools { cfut_executor *here, *there; int inner; };
+
+static int square_there(struct two_pools *const *pools, int *out)
+{
+    int in = 3;
+
+    return square_map((*pools)->there, &in, out, 1);
+}
+CFUT_TASK(square_there, struct two_pools *, int);
+
+static int map_there(struct two_pools *const *pools, int *out)
+{
+    struct two_pools back = { (*pools)->there, (*pools)->here, 0 }, *in = &back;
+
+    (*pools)->inner = square_there_map(back.here, &in, out, 1);
+    return CFUT_OK;
+}
+CFUT_TASK(map_there, struct two_pools *, int);
+
+/* SEM 81: the innermost map would wait for the task that it is in. */
+START_TEST(map_in_a_circle_of_pools_is_told_of_the_deadlock)
+{
+    struct two_pools pools = { pool_of(1), pool_of(1), 0 }, *in = &pools;
+    int out;
+
+    ck_assert_int_eq(map_there_map(pools.here, &in, &out, 1), CFUT_OK);
+    ck_assert_int_eq(pools.inner, CFUT_DEADLOCK);
+    end_pool(pools.here);
+    end_pool(pools.there);
+}
+END_TEST
+
+static int begin_and_take_a_moment(struct gate *const *begun, int *out)
+{
+    gate_open(*begun);
+    test_sleep(CFUT_MS(1));
+    *out = 1;
+    return CFUT_OK;
+}
+CFUT_TASK(begin_and_take_a_moment, struct gate *, int);
+
+struct map_to_cut {
+    cfut_executor *pool;
+    bool caller_runs;
+    struct gate begun;
+    int result, status[1000];
+};
+
+static void *run_map_to_cut(void *arg)
+{
+    enum { N = 1000 };
+    struct map_to_cut *m = arg;
+    struct gate *in[N];
+    int out[N];
+
+    for (int i = 0; i < N; i++)
+        in[i] = &m->begun;
+    m->result = begin_and_take_a_moment_map_with(m->pool, in, out, N,
+        &(cfut_map_desc){ .status = m->status, .caller_runs = m->caller_runs });
+    return NULL;
+}
+
+/* SEM 69: what has not started is cancelled, however many workers there are. */
+START_TEST(map_when_its_pool_is_closed_with_cancel_pending_is_cut)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        static struct map_to_cut m;
+        pthread_t thread;
+
+        m.pool = pool_of(kind % 2 + 1);
+        m.caller_runs = kind / 2;
+        gate_init(&m.begun);
+        thread = thread_start(run_map_to_cut, &m);
+        gate_wait(&m.begun);
+        cfut_close(m.pool, CFUT_CANCEL_PENDING);
+        thread_end(thread);
+        ck_assert_int_eq(m.result, CFUT_CANCELLED);
+        ck_assert_int_eq(m.status[0], CFUT_OK);
+        ck_assert_int_eq(m.status[999], CFUT_CANCELLED);
+        end_pool(m.pool);
+    }
 }
 END_TEST
 
@@ -1599,9 +1843,16 @@ static void fill_map(TCase *tc)
     if (TASKS_CAN_EXIT) {
         tcase_add_test(tc, map_with_item_that_exits_its_thread_ends);
         tcase_add_test(tc, map_whose_caller_runs_an_item_that_ends_its_thread_says_which);
+        tcase_add_test(tc, map_whose_submit_runs_an_item_that_ends_its_thread_leaves_nothing);
+        tcase_add_test(tc, map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else);
+        tcase_add_test(tc, map_whose_caller_runs_and_ends_its_thread_is_left_behind);
     }
     tcase_add_test(tc, map_with_bad_arguments_is_invalid);
     tcase_add_test(tc, map_on_closed_pool_is_refused);
+    tcase_add_test(tc, map_when_refused_starts_no_thread);
+    tcase_add_test(tc, map_of_cheap_items_and_then_dear_ones_shares_the_dear_ones);
+    tcase_add_test(tc, map_in_a_circle_of_pools_is_told_of_the_deadlock);
+    tcase_add_test(tc, map_when_its_pool_is_closed_with_cancel_pending_is_cut);
     tcase_add_test(tc, map_when_time_runs_out_cancels_the_rest);
     tcase_add_test(tc, map_when_time_runs_out_keeps_what_was_done);
     tcase_add_test(tc, map_when_time_runs_out_inside_a_chunk_leaves_it);

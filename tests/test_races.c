@@ -988,7 +988,7 @@ struct party {
     void (*prepare)(struct party *);
     struct hold *hold;
     struct party *next;
-    int mapped;
+    int waited;
     square_future queued;
 };
 
@@ -1024,18 +1024,19 @@ static int reclaim_other(struct party *const *p)
 }
 CFUT_ACTION(reclaim_other, struct party *);
 
-/* Nor can the map, which queues in another pool. */
-static int map_then_wait(struct party *const *party)
+/* Nor can this wait, for what is queued in another pool: as that of a map for a part that
+   has begun. */
+static int must_then_wait(struct party *const *party)
 {
     struct party *p = *party;
-    int in = 3, out;
 
     party_begin(p);
-    p->mapped = square_map(p->ex, &in, &out, 1);
+    square_submit(p->ex, &p->queued, 3);
+    p->waited = cfuti_result(&p->queued.base, CFUT_FOREVER, true);
     announce_thread(&p->later);
-    return p->other ? cfut_result(p->other) : p->mapped;
+    return p->other ? cfut_result(p->other) : p->waited;
 }
-CFUT_ACTION(map_then_wait, struct party *);
+CFUT_ACTION(must_then_wait, struct party *);
 
 static int queue_then_wait(struct party *const *party)
 {
@@ -1196,18 +1197,18 @@ END_TEST
 static void expect_told(bool plain_first)
 {
     cfut_executor *ex = pool_of(2), *other = pool_of(1);
-    map_then_wait_future mapper;
+    must_then_wait_future waiter;
     reclaim_other_future must;
     wait_other_future plain;
-    struct party in_mapper, in_must, in_plain;
+    struct party in_waiter, in_must, in_plain;
 
-    party_init(&in_mapper, NULL, ex);
-    party_init(&in_must, &mapper.base, NULL);
-    party_init(&in_plain, &mapper.base, NULL);
+    party_init(&in_waiter, NULL, ex);
+    party_init(&in_must, &waiter.base, NULL);
+    party_init(&in_plain, &waiter.base, NULL);
     gate_open(&in_must.go);
     gate_open(&in_plain.go);
-    map_then_wait_submit(other, &mapper, &in_mapper);
-    await_running(&mapper.base);
+    must_then_wait_submit(other, &waiter, &in_waiter);
+    await_running(&waiter.base);
     if (plain_first) {
         wait_other_submit(ex, &plain, &in_plain);
         await_asleep(&in_plain.number);
@@ -1218,10 +1219,10 @@ static void expect_told(bool plain_first)
         wait_other_submit(ex, &plain, &in_plain);
         await_asleep(&in_plain.number);
     }
-    gate_open(&in_mapper.go);
+    gate_open(&in_waiter.go);
     ck_assert_int_eq(wait_other_result(&plain), CFUT_DEADLOCK);
     ck_assert_int_eq(reclaim_other_result(&must), CFUT_OK);
-    ck_assert_int_eq(map_then_wait_result(&mapper), CFUT_OK);
+    ck_assert_int_eq(must_then_wait_result(&waiter), CFUT_OK);
     end_pool(ex);
     end_pool(other);
 }
@@ -1245,44 +1246,44 @@ static void be_slow_to_wake(struct party *p)
     lay_ambush(SLEPT, NULL, 0, stay_woken, p->hold);
 }
 
-/* SEM 81: told waits for mapper, which waits for what is queued behind must, which
+/* SEM 81: told waits for waiter, which waits for what is queued behind must, which
    waits for told: told hears of it, but is slow to wake. Meanwhile a close has
-   cancelled what is queued, and mapper waits for a future completed by hand. */
+   cancelled what is queued, and waiter waits for a future completed by hand. */
 START_TEST(deadlock_that_was_broken_before_the_told_one_woke_is_none)
 {
     cfut_executor *ex[3] = { pool_of(1), pool_of(1), pool_of(1) };
     wait_other_future told;
-    map_then_wait_future mapper;
+    must_then_wait_future waiter;
     reclaim_other_future must;
-    struct party in_told, in_mapper, in_must;
+    struct party in_told, in_waiter, in_must;
     struct hold hold;
     cfut_future hand;
 
     hold_init(&hold);
     cfut_future_init(&hand);
-    party_init(&in_told, &mapper.base, NULL);
-    party_init(&in_mapper, &hand, ex[2]);
+    party_init(&in_told, &waiter.base, NULL);
+    party_init(&in_waiter, &hand, ex[2]);
     party_init(&in_must, &told.base, NULL);
     in_told.prepare = be_slow_to_wake;
     in_told.hold = &hold;
     gate_open(&in_told.go);
     gate_open(&in_must.go);
-    map_then_wait_submit(ex[1], &mapper, &in_mapper);
+    must_then_wait_submit(ex[1], &waiter, &in_waiter);
     wait_other_submit(ex[0], &told, &in_told);
     await_asleep(&in_told.number);
     reclaim_other_submit(ex[2], &must, &in_must);
     await_asleep(&in_must.number);
-    gate_open(&in_mapper.go);
+    gate_open(&in_waiter.go);
     gate_wait(&hold.started);
-    await_asleep(&in_mapper.number);
+    await_asleep(&in_waiter.number);
     cfut_close(ex[2], CFUT_CANCEL_PENDING);
-    await_asleep(&in_mapper.later);
+    await_asleep(&in_waiter.later);
     gate_open(&hold.release);
     await_asleep(&in_told.number);
     cfut_finish(&hand, CFUT_OK);
     ck_assert_int_eq(wait_other_result(&told), CFUT_OK);
-    ck_assert_int_eq(map_then_wait_result(&mapper), CFUT_OK);
-    ck_assert_int_eq(in_mapper.mapped, CFUT_CANCELLED);
+    ck_assert_int_eq(must_then_wait_result(&waiter), CFUT_OK);
+    ck_assert_int_eq(in_waiter.waited, CFUT_CANCELLED);
     ck_assert_int_eq(reclaim_other_result(&must), CFUT_OK);
     for (int i = 0; i < 3; i++)
         end_pool(ex[i]);
@@ -1541,6 +1542,48 @@ START_TEST(map_whose_caller_runs_asks_no_item_to_stop)
     for (int i = 0; i < N; i++)
         ck_assert_int_eq(out[i], 0);
     busy_pool_end(&b);
+}
+END_TEST
+
+/* An item of a map whose caller is late to call more workers. It leaves a task of its
+   own, and tells how deep in the stack it is. */
+enum { LEAVING = 5000 };
+static square_future left_behind[LEAVING];
+static _Thread_local char *stack_begins;
+
+static int leave_a_task(const int *i, long *depth)
+{
+    char here, *volatile at = &here;
+
+    if (!stack_begins || at > stack_begins)
+        stack_begins = at;
+    *depth = (long)(stack_begins - at);
+    cfuti_store_relaxed(&cfuti_self()->range->map->quiet, 1u);
+    square_submit(cfut_current(), &left_behind[*i], *i);
+    return CFUT_OK;
+}
+CFUT_TASK(leave_a_task, int, long);
+
+/* SEM 81: what lies above the rest of the map in its worker's deque is not in its way. */
+START_TEST(map_whose_items_submit_needs_little_stack)
+{
+    cfut_executor *ex = pool_of(2);
+    static int in[LEAVING];
+    static long depth[LEAVING];
+    occupy_future occupant;
+    struct hold hold;
+
+    hold_worker(ex, &occupant, &hold);
+    for (int i = 0; i < LEAVING; i++)
+        in[i] = i;
+    ck_assert_int_eq(leave_a_task_map(ex, in, depth, LEAVING), CFUT_OK);
+    for (int i = 0; i < LEAVING; i++)
+        ck_assert_int_lt(depth[i], 32768);
+    gate_open(&hold.release);
+    ck_assert_int_eq(occupy_result(&occupant), CFUT_OK);
+    for (int i = 0; i < LEAVING; i++)
+        ck_assert_int_eq(square_result(&left_behind[i]), CFUT_OK);
+    end_pool(ex);
 }
 END_TEST
 
@@ -2186,6 +2229,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, pthread_exit_within_a_wait_leaves_no_block_behind);
     tcase_add_test(tc, map_in_a_full_deque_whose_item_exits_its_thread_ends);
     tcase_add_test(tc, map_whose_caller_runs_asks_no_item_to_stop);
+    tcase_add_test(tc, map_whose_items_submit_needs_little_stack);
     tcase_add_test(tc, stop_reaches_the_items_of_a_map_within);
     tcase_add_test(tc, map_with_a_timeout_in_a_callback_of_the_only_worker_runs);
     tcase_add_test(tc, map_whose_caller_runs_with_a_huge_chunk_runs_each_item_once);

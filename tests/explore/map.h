@@ -532,6 +532,45 @@ SCENARIO(map_quiet_portable, "The same without membarrier.", .bound = 2, .spin_n
     map_quiet_and_its_first_item_blocks();
 }
 
+/* Leaves a task of its own, which lies above the rest of the map in the deque. */
+static int item_leaves_fn(const void *in, void *out)
+{
+    submit_task(*(const int *)in, &count_task);
+    return item_fn(in, out);
+}
+static const cfut_task item_leaves_task = { item_leaves_fn, "leaves", sizeof(int), sizeof(int) };
+
+SCENARIO(map_whose_items_submit,
+         "What is left of a map is run on with, or taken by a thief, from below other tasks.",
+         .bound = 2, .spin_ns = 4000)
+{
+    cfut_map_desc desc = { 0 };
+
+    begin_map(2);
+    desc.status = item_status;
+    x_check(cfut_map(s.pool, &item_leaves_task, items_in, items_out, 3, &desc) == CFUT_OK);
+    check_items(3);
+    for (int i = 0; i < 3; i++) x_check(cfut_result(&s.f[i]) == CFUT_OK && s.runs[i] == 1);
+    end_pool();
+}
+
+SCENARIO(map_beside_cancelling_close, "Each item has run, or is told to be cancelled.",
+         .bound = 2, .spin_ns = 4000)
+{
+    cfut_map_desc desc = { 0 };
+
+    begin_map(2);
+    desc.status = item_status;
+    x_go(close_and_cancel, NULL);
+    cfut_map(s.pool, &item_task, items_in, items_out, 3, &desc);
+    for (int i = 0; i < 3; i++)
+        x_check(item_status[i] == CFUT_OK ? item_runs[i] == 1 :
+                (item_status[i] == CFUT_CANCELLED || item_status[i] == CFUT_CLOSED) &&
+                item_runs[i] == 0);
+    x_join_all();
+    end_pool();
+}
+
 static int item_alone_fn(const void *in, void *out)
 {
     const cfuti_range *r = cfuti_self()->range;

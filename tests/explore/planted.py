@@ -359,7 +359,7 @@ BUGS = [
      '    else if (loud) cfuti_pushed(w);\n',
      'map_quiet'),
     ('map_does_not_wait', 'a map whose time is over does not wait for what runs',
-     '        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;\n    }\n',
-     '        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;\n        return status;\n    }\n',
+     '        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;\n    } else',
+     '        if (cfut_cancel(&p->f)) return CFUT_CANCELLED;\n        return status;\n    } else',
      'map_in_time'),
 ]
