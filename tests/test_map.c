@@ -445,19 +445,18 @@ START_TEST(map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else)
 }
 END_TEST
 
-static void note_where_the_thread_is(void *executor)
+static cfut_executor *where_it_ended;
+
+static void note_where_the_thread_is(void *arg)
 {
-    *(cfut_executor **)executor = cfut_current();
+    (void)arg;
+    where_it_ended = cfut_current();
 }
 
-static void *share_leave_and_note(void *executor)
+static void *share_leave_and_note(void *shared_map)
 {
-    struct busy_pool b;
-    struct shared_map l = { .pool = busy_pool_open(&b), .caller_runs = true };
-
-    pthread_cleanup_push(note_where_the_thread_is, executor);
-    busy_pool_free_worker(&b);
-    share_and_leave(&l);
+    pthread_cleanup_push(note_where_the_thread_is, NULL);
+    share_and_leave(shared_map);
     pthread_cleanup_pop(false);
     return NULL;
 }
@@ -465,10 +464,13 @@ static void *share_leave_and_note(void *executor)
 /* SEM 20: a thread that ends is in no task any more when its own clean-up comes. */
 START_TEST(map_whose_caller_runs_and_ends_its_thread_is_left_behind)
 {
-    cfut_executor *seen = cfut_inline_executor();
+    struct busy_pool b;
+    struct shared_map l = { .pool = busy_pool_open(&b), .caller_runs = true };
 
-    ck_assert_int_eq(pthread_join(thread_start(share_leave_and_note, &seen), NULL), 0);
-    ck_assert_ptr_null(seen);
+    where_it_ended = l.pool;
+    ck_assert_int_eq(pthread_join(thread_start(share_leave_and_note, &l), NULL), 0);
+    ck_assert_ptr_null(where_it_ended);
+    busy_pool_end(&b);
 }
 END_TEST
 

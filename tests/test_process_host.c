@@ -1183,7 +1183,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, bulk_is_given_out_as_in_a_ring);
     tcase_add_test(tc, memory_of_a_very_large_task_is_given_back_with_the_next_small_one);
     tcase_add_test(tc, task_where_files_may_not_be_large_is_run_as_far_as_it_fits);
-    if (!UNDER_ASAN && !UNDER_TSAN)     /* they take more than that */
+    if (!UNDER_ASAN && !UNDER_TSAN && !EMULATED)        /* they take more than that */
         tcase_add_test(tc, task_that_does_not_fit_its_workers_memory_limit_fails);
     tcase_add_test(tc, task_with_an_absurd_result_is_refused);
     tcase_add_test(tc, task_whose_result_finds_the_folder_full_fails);
