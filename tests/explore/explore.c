@@ -7,7 +7,7 @@
    each scenario; exit status 1 if one fails.
      --max N            executions of each scenario, at most; then half as many random
      --quick            few of them
-     --without TEXT     not those with that in their names
+     --without TEXT     not those with that in their names; up to four times
      --part K N         every Nth scenario, from the Kth on: N processes do all of them
      --bound N          deviations, at most, instead of the scenario's own bound
      --random N         N random schedules, and nothing else
@@ -1240,7 +1240,8 @@ static struct {
     int bound;                      /* below 0: the scenario's */
     uint64_t seed;
     unsigned long part, parts;
-    const char *without;
+    const char *without[4];
+    size_t withouts;
 } option = { 95000, 0, -1, 1, 1, 1, NULL };
 
 static bool explore(const x_scenario *s, struct tally *t)
@@ -1306,7 +1307,8 @@ static int replay(const x_scenario *s, const char *schedule)
 
 static bool is_wanted(const char *name, char **names, int n)
 {
-    if (option.without && strstr(name, option.without)) return false;
+    for (size_t i = 0; i < option.withouts; i++)
+        if (strstr(name, option.without[i])) return false;
     for (int i = 0; i < n; i++)
         if (strstr(name, names[i])) return true;
     return n == 0;
@@ -1381,7 +1383,8 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "--bound")) option.bound = (int)number_at(argv, &i);
         else if (!strcmp(argv[i], "--random")) option.random = number_at(argv, &i);
         else if (!strcmp(argv[i], "--seed")) option.seed = number_at(argv, &i);
-        else if (!strcmp(argv[i], "--without") && argv[i + 1]) option.without = argv[++i];
+        else if (!strcmp(argv[i], "--without") && argv[i + 1] && option.withouts < 4)
+            option.without[option.withouts++] = argv[++i];
         else if (!strcmp(argv[i], "--replay") && argv[i + 1]) schedule = argv[++i];
         else die("an option that I do not know; see the head of explore.c");
     }
