@@ -1242,7 +1242,7 @@ static struct {
     unsigned long part, parts;
     const char *without[4];
     size_t withouts;
-} option = { 95000, 0, -1, 1, 1, 1, NULL };
+} option = { .most = 95000, .bound = -1, .seed = 1, .part = 1, .parts = 1 };
 
 static bool explore(const x_scenario *s, struct tally *t)
 {
