@@ -689,6 +689,40 @@ START_TEST(callback_that_maps_on_its_pool_gets_deadlock)
 }
 END_TEST
 
+/* An item in a thread, which waits for a task of the pool whose callback maps. */
+static int wait_for_it(cfut_future *const *f, int *status)
+{
+    *status = cfut_result(*f);
+    return CFUT_OK;
+}
+CFUT_TASK(wait_for_it, cfut_future *, int);
+
+static void map_in_threads(cfut_future *f, void *user)
+{
+    struct deed *d = user;
+    cfut_executor *threads = cfut_thread_pool(&(cfut_thread_pool_desc){ .max_workers = 1 });
+    cfut_future *in = &d->queued.base;
+    int out = -1;
+
+    (void)f;
+    d->status = wait_for_it_map(threads, &in, &out, 1);
+    if (!d->status) d->status = out;
+    cfut_shutdown(threads, CFUT_DRAIN);
+}
+
+/* The manager goes on while its callback waits. */
+START_TEST(callback_that_maps_on_threads_lets_its_pool_go_on)
+{
+    struct deed d;
+    cfut_executor *ex = procs(1);
+
+    do_in_callback(&d, ex, map_in_threads);
+    ck_assert_int_eq(square_result(&d.queued), CFUT_OK);
+    end_pool(ex);
+    ck_assert_int_eq(d.status, CFUT_OK);
+}
+END_TEST
+
 /* Two pools, and in a callback of each a map on the other. */
 START_TEST(callbacks_may_map_on_each_others_pools)
 {
@@ -1560,6 +1594,7 @@ static void fill_callbacks(TCase *tc)
     tcase_add_test(tc, callback_that_waits_for_its_pool_gets_deadlock);
     tcase_add_test(tc, callback_may_wait_for_another_pool);
     tcase_add_test(tc, callback_that_maps_on_its_pool_gets_deadlock);
+    tcase_add_test(tc, callback_that_maps_on_threads_lets_its_pool_go_on);
     tcase_add_test(tc, callbacks_may_map_on_each_others_pools);
     tcase_add_test(tc, callback_may_reclaim_what_runs_in_its_pool);
     tcase_add_test(tc, callback_that_shuts_its_pool_down_gets_deadlock);
