@@ -2688,6 +2688,7 @@ static int cfuti_sys_receive(int channel, void *message, size_t size, int *fd)
     *fd = -1;
     for (size_t done = 0; done < size; done += (size_t)n) {
         cfuti_sys_envelope(&m, &part, (char *)message + done, size - done);
+        memset(&control, 0, sizeof control);
         m.msg_control = control.bytes;
         m.msg_controllen = sizeof control.bytes;
         n = recvmsg(channel, &m, done ? 0 : MSG_DONTWAIT);

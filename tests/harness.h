@@ -66,8 +66,9 @@ HARNESS_UNUSED static _Thread_local int harness_line;
     (harness_line != (line) ? (harness_line = (line), (_mark_point)(file, line)) : (void)0)
 
 /* Whether qemu runs this program. Then limits of memory are not kept, /proc does not tell
-   the number of threads, a spawn fails late, and a thread that is started in a process
-   forked beside threads ends it: what needs these is left out. */
+   the number of threads, a spawn fails late, control data of a message is written beyond
+   too small a buffer, and a thread that is started in a process forked beside threads
+   ends it: what needs these is left out. */
 #ifdef TEST_EMULATED
 enum { EMULATED = 1 };
 #else

@@ -925,9 +925,11 @@ END_TEST
 static cfuti_common *helper_memory;
 static int helper_channel;              /* the host's end */
 
+enum { LARGEST_PAGE = 65536 };          /* of any platform */
+
 static void helper_open(void)
 {
-    size_t size = sizeof *helper_memory + (1 << 20);
+    size_t size = sizeof *helper_memory + (16 << 20);
     int file = cfuti_sys_file(size), fds[2];
 
     if (file < 0 || !cfuti_sys_channel(fds)) abort();
@@ -940,9 +942,9 @@ static void helper_open(void)
     helper_memory->version = CFUT_VERSION;
     helper_memory->initializer = helper_memory->finalizer = -1;
     helper_memory->workers = 2;
-    helper_memory->layout.common = cfuti_round_up(sizeof *helper_memory, 4096);
-    helper_memory->layout.part = cfuti_round_up(sizeof(cfuti_reports), 4096);
-    helper_memory->layout.bulk = 4096;
+    helper_memory->layout.common = cfuti_round_up(sizeof *helper_memory, LARGEST_PAGE);
+    helper_memory->layout.part = cfuti_round_up(sizeof(cfuti_reports), LARGEST_PAGE);
+    helper_memory->layout.bulk = LARGEST_PAGE;
     cfuti_sys_place((uintptr_t)cfuti_helper_noticed, &helper_memory->self);
 }
 
@@ -1256,7 +1258,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, message_and_descriptor_go_through_in_spite_of_signals);
     tcase_add_test(tc, message_that_is_cut_is_sent_and_received_to_its_end);
     tcase_add_test(tc, message_to_a_full_or_a_closed_channel_is_not_sent);
-    tcase_add_test(tc, message_with_anything_but_a_descriptor_has_none);
+    if (!EMULATED) tcase_add_test(tc, message_with_anything_but_a_descriptor_has_none);
     tcase_add_test(tc, poll_ends_by_its_deadline_or_by_what_comes);
     if (!EMULATED) tcase_add_test(tc, number_of_threads_may_be_unknown);
     tcase_add_test(tc, environment_gets_one_more_entry);
