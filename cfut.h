@@ -205,7 +205,7 @@ THREAD POOLS
   With it end the tasks that wait on the same thread, because they run it meanwhile.
   Before that the task must have waited for all that it submitted with memory of its
   own stack. In a callback, on any thread, it costs nothing else: the other callbacks
-  are called, and the completion or the close that was under way comes to its end. A
+  are called (with some 16 KiB of stack if a join helped above them), and the completion or the close that was under way comes to its end. A
   second pthread_exit, in one of those, is undefined; so is one in a task or an item
   that a call here runs within a clean-up handler's reach (pthread_cleanup_push) of
   the task that calls. No pthread_exit is noticed by
@@ -984,7 +984,8 @@ typedef struct cfut_map_desc {
     cfut_ns timeout;        /* of the whole; 0 or less: none */
     int *status;            /* NULL, or n statuses, one per item */
     bool caller_runs;       /* the calling thread takes part, too, if it is no worker
-                               (not with a process pool) */
+                               (not with a process pool); what has begun then is not
+                               cut by a close with CFUT_CANCEL_PENDING */
 } cfut_map_desc;
 
 /* Runs task on n items: in and out are arrays of task->in_size and out_size
@@ -995,7 +996,8 @@ typedef struct cfut_map_desc {
    items have run, but not in time). CFUT_INVALID: ex or task NULL, or an array
    that is needed, or sizes beyond the address space. A refused submit: that
    status for all items. An executor closed with CFUT_CANCEL_PENDING meanwhile:
-   CFUT_CANCELLED or CFUT_CLOSED for what has not started. CFUT_DEADLOCK for all
+   CFUT_CANCELLED or CFUT_CLOSED for what has not started (of short items up to 1024
+   may be started at once, or half of a worker's part). CFUT_DEADLOCK for all
    items: in a task that another waits for, and whose worker they need; or in a
    callback of a process pool on that pool. An item's text is not kept. n 0: CFUT_OK.
    Any thread; a worker takes part. desc NULL: all defaults. */
@@ -1064,7 +1066,8 @@ CFUTDEF int cfut_fail(int code, const char *fmt, ...) CFUTI_PRINTF(2, 3);
 CFUTDEF bool cfut_stop_requested(void);
 
 /* The executor running this task (NULL in a process pool's worker) and its
-   future; NULL outside a task. In a map's item the future is one of the map's own. */
+   future; NULL outside a task. In a map's item the future is one of the map's own,
+   and the executor that of the task which the map's caller is in, if that runs it. */
 CFUTDEF cfut_executor *cfut_current(void);
 CFUTDEF cfut_future *cfut_current_future(void);
 
@@ -3297,8 +3300,8 @@ static bool cfuti_is_working(const cfuti_thread *t)
 
 /* Whether user code needs no guard here. Should it end the thread, a worker or a manager
    has cfuti_thread_abandoned around all of its life; on other threads each call has a
-   guard of its own, which reads of the frames that are gone nothing but the ranges of
-   maps (cfuti_beyond_pad). And a thread ends but once. */
+   guard of its own, which reads of the frames that are gone nothing but ranges of maps
+   and waits (cfuti_beyond_pad). And a thread ends but once. */
 static bool cfuti_is_sheltered(const cfuti_thread *t)
 {
     return t->worker || t->managing || t->ending;
@@ -4570,11 +4573,11 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
 }
 
 /* Calls fn(arg) at some distance below the caller in the stack: what it uses there, the
-   ranges of maps, is not overwritten at once when it ends the thread. See
+   ranges of maps and waits, is not overwritten at once when it ends the thread. See
    cfuti_sys_thread_padded. */
 static CFUTI_NOINLINE void cfuti_beyond_pad(void (*fn)(void *), void *arg)
 {
-    char pad[2048];
+    char pad[4096];
 
     __asm__ __volatile__("" : : "r"(pad) : "memory");
     fn(arg);
@@ -4586,11 +4589,13 @@ static CFUTI_NOINLINE void cfuti_beyond_pad(void (*fn)(void *), void *arg)
 typedef struct cfuti_guarded {
     cfut_future *f;
     uintptr_t top;                      /* the task outside of f's */
-    const struct cfuti_range *range;    /* and the map's range */
+    const struct cfuti_range *range;    /* the map's range, the wait */
+    const cfuti_collector *collector;
     int status;
 } cfuti_guarded;
 
 static void cfuti_abandon_ranges(cfuti_thread *t, const struct cfuti_range *end);      /* >>map */
+static void cfuti_abandon_collectors(cfuti_thread *t, const cfuti_collector *end);  /* >>pool */
 
 static void cfuti_guarded_execute(void *arg)
 {
@@ -4610,6 +4615,7 @@ static CFUTI_RARE void cfuti_guarded_lost(void *arg)
 
     cfuti_self()->ending = true;
     cfuti_abandon_ranges(cfuti_self(), g->range);
+    cfuti_abandon_collectors(cfuti_self(), g->collector);
     if (cfuti_top() == g->top) return;  /* in a callback of f, which is complete */
     cfuti_place_here()->top = g->top;
     cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
@@ -4617,7 +4623,7 @@ static CFUTI_RARE void cfuti_guarded_lost(void *arg)
 
 static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
 {
-    cfuti_guarded g = { f, cfuti_top(), t->range, CFUT_OK };
+    cfuti_guarded g = { f, cfuti_top(), t->range, t->collector, CFUT_OK };
 
     if (cfuti_is_sheltered(t)) return cfuti_execute(t, f);
     cfuti_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
@@ -6124,9 +6130,13 @@ static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o, uintptr_t end)
         t->notice = t->notice->outer;
         return true;
     }
-    while ((here->top & 1) && here->top != end)
-        here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
-    frame = here->top != end ? (const cfuti_frame *)here->top : NULL;
+    for (;;) {
+        while ((here->top & 1) && here->top != end)
+            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+        frame = here->top != end ? (const cfuti_frame *)here->top : NULL;
+        if (!frame || frame->future) break;
+        here->top = frame->outer;       /* of a share, which is seen to */
+    }
     if (frame) {
         o->future = frame->future;
         here->top = frame->outer;
@@ -6618,6 +6628,18 @@ static cfuti_pool *cfuti_pool_to_drain(void)
     return p;
 }
 
+/* The same for another pool, whose tasks may wait for the one that exits here. */
+static CFUTI_RARE void cfuti_drain_beside(cfuti_pool *p)
+{
+    bool done = false;
+
+    while (!done && cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_MS(1)) == CFUT_TIMEOUT) {
+        if (!cfuti_pool_use(p)) continue;
+        done = cfuti_others_done(p, NULL);
+        cfuti_pool_unuse(p);
+    }
+}
+
 static CFUTI_RARE void cfuti_at_exit(void)
 {
     cfuti_worker *w = cfuti_self()->worker;
@@ -6626,6 +6648,7 @@ static CFUTI_RARE void cfuti_at_exit(void)
     while ((p = cfuti_pool_to_drain()) != NULL) {
         if (cfuti_pool_is_forked(p)) continue;
         if (w && w->pool == p) cfuti_drain_from_inside(p, w);
+        else if (cfuti_is_working(cfuti_self())) cfuti_drain_beside(p);
         else cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
     }
     cfuti_procs_at_exit();
@@ -10024,7 +10047,7 @@ static void cfuti_execute_for(cfuti_collector *c, cfuti_thread *t, cfut_future *
 {
     c->outer = t->collector;
     t->collector = c;
-    cfuti_execute(t, f);
+    cfuti_execute_guarded(t, f);
     t->collector = c->outer;
 }
 
@@ -10880,13 +10903,13 @@ typedef struct cfuti_map_state {
     char *out;
     size_t n, grain;
     int *status;
-    const cfuti_pool *closes;       /* the thread pool with which it ends; or NULL */
     cfuti_pool *pool;               /* whose workers may split; or NULL */
     size_t most;                    /* items between two looks around */
     size_t next;                    /* the common counter; atomic */
     uint32_t timed_out;             /* atomic */
     uint32_t quiet;                 /* the caller has called nobody yet; atomic */
     uint32_t hungry;                /* joins that could help, and have found nothing; atomic */
+    uint32_t generation;            /* of forks */
     uint32_t lock;                  /* guards the rest */
     size_t first;                   /* the lowest failed index */
     int code;
@@ -10926,6 +10949,10 @@ static void cfuti_map_note(cfuti_map_state *m, size_t i, int status)
 {
     if (m->status) m->status[i] = status;
     if (!status) return;
+    if (CFUTI_UNLIKELY(m->generation != cfuti_generation)) {
+        m->generation = cfuti_generation;       /* a child, and who held it is not in it */
+        cfuti_store_relaxed(&m->lock, 0u);
+    }
     cfuti_lock(&m->lock);
     if (i < m->first) {
         m->first = i;
@@ -10947,8 +10974,7 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
     /* relaxed: nothing else travels */
     if (cfuti_load_relaxed(&m->scope.stop)) return true;
     if (cfuti_expired(m->scope.deadline)) cfuti_store_relaxed(&m->timed_out, 1u);
-    else if (!m->closes || cfuti_load_relaxed(&m->closes->refuse_inside) != CFUT_CLOSED)
-        return false;
+    else if (!m->pool || cfuti_load_relaxed(&m->pool->refuse_inside) != CFUT_CLOSED) return false;
     cfuti_store_relaxed(&m->scope.stop, 1u);
     return true;
 }
@@ -11326,6 +11352,20 @@ static void cfuti_shares_run(void *arg)
     cfuti_shares_join(s);
 }
 
+/* The shares that ran on this thread, as an executor did so within submit, end here. */
+static CFUTI_RARE void cfuti_shares_end_here(cfuti_shares *s)
+{
+    for (uintptr_t top = cfuti_top(); top && top != s->top; top = cfuti_outside(top)) {
+        cfuti_frame *frame = top & 1 ? NULL : (cfuti_frame *)top;
+
+        for (size_t i = 0; frame && i < s->n; i++) {
+            if (frame->future != &s->share[i].f) continue;
+            cfuti_complete(frame->future, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+            frame->future = NULL;
+        }
+    }
+}
+
 /* An item or a task has ended the thread: its own share, or what an executor ran within
    submit, or what ran within a wait. Nothing may outlive its stack. */
 static CFUTI_RARE void cfuti_abandon_shares(cfuti_thread *t, const cfuti_shares *end)
@@ -11335,6 +11375,7 @@ static CFUTI_RARE void cfuti_abandon_shares(cfuti_thread *t, const cfuti_shares 
 
         t->sharing = s->outer;
         cfuti_store_relaxed(&s->map->scope.stop, 1u);   /* relaxed: nothing else travels */
+        cfuti_shares_end_here(s);
         cfuti_shares_cancel(s);
         cfuti_shares_join(s);
     }
@@ -11592,7 +11633,6 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
         return;
     }
 #endif
-    m->closes = p;
     if (!p || (caller_runs && !inside)) {
         cfuti_map_shared(m, ex, caller_runs);
         return;
@@ -11635,6 +11675,7 @@ static int cfuti_map_start(cfut_executor *ex, const cfut_task *task, cfuti_batch
     m.n = m.first = n;
     m.grain = desc->chunksize < n ? desc->chunksize : n;
     m.status = desc->status;
+    m.generation = cfuti_generation;
     m.scope.task = cfuti_future_at(top);
     if (top && !(top & 1)) m.scope.outer = ((const cfuti_frame *)top)->scope;
     m.scope.deadline = cfuti_deadline(desc->timeout > 0 ? desc->timeout : CFUT_FOREVER);
@@ -11771,7 +11812,9 @@ static cfuti_cell *cfuti_stream_wait(cfut_stream *s, cfut_ns timeout, int *statu
 
     if (!s->desc.as_completed) {
         *status = cfuti_result(&cell->f, timeout, false);
-        return cfuti_is_final(cfuti_view(&cell->f)) ? cell : NULL;
+        if (!cfuti_is_final(cfuti_view(&cell->f))) return NULL;
+        *status = cell->f.status;       /* it may have come since the time was over */
+        return cell;
     }
     s->it.deadline = cfuti_deadline(timeout);
     *status = CFUT_OK;

@@ -562,10 +562,24 @@ static void exit_in_task_that_others_wait_for(void)
         pause();
 }
 
+static void exit_in_task_that_another_pool_waits_for(void)
+{
+    cfut_executor *ex = pool_of(1), *other = pool_of(2);
+
+    gate_init(&late.go);
+    leave_when_told_submit(ex, &late_future, 14);
+    wait_for_leaver_submit(other, &waits_for_it, 0);
+    submit_ticks(other, 0, TICKS);              /* these run all the same */
+    for (;;)
+        pause();
+}
+
 /* SEM 79: a task that waits for the one that exits does not hold it up */
 START_TEST(exit_in_task_that_another_waits_for_does_not_hang)
 {
     ck_assert_int_eq(run_process(exit_in_task_that_others_wait_for), 14);
+    ck_assert_int_eq(run_process(exit_in_task_that_another_pool_waits_for), 14);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
 }
 END_TEST
 
@@ -1266,6 +1280,39 @@ START_TEST(child_of_an_item_that_leaves_ends)
 }
 END_TEST
 
+/* Another thread was at the map's list of failures when this one forked. */
+static int fork_and_fail(const int *x, int *out)
+{
+    *out = *x;
+    if (*x == 5) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            leaks_unknown = 1;
+            cfuti_self()->range->map->lock = 1;
+            return 7;
+        }
+        *out = end_of(child);
+    }
+    return CFUT_OK;
+}
+CFUT_TASK(fork_and_fail, int, int);
+
+/* SEM 80: and its locks are nobody's in the child */
+START_TEST(child_of_an_item_that_fails_there_ends)
+{
+    enum { N = 100 };
+    static int in[N], out[N];
+    cfut_executor *ex = test_pool();
+
+    fflush(NULL);
+    for (int i = 0; i < N; i++) in[i] = i;
+    ck_assert_int_eq(fork_and_fail_map(ex, in, out, N), CFUT_OK);
+    ck_assert_int_eq(out[5], 0);
+    end_pool(ex);
+}
+END_TEST
+
 static int fork_and_return(const int *x, int *out)
 {
     pid_t child = fork();
@@ -1536,6 +1583,7 @@ static void fill(TCase *tc)
         tcase_add_test(tc, fork_in_task_whose_child_returns_from_the_task_ends_it);
         tcase_add_test(tc, fork_in_an_item_whose_child_returns_runs_nothing_of_the_parents);
         tcase_add_test(tc, child_of_an_item_that_leaves_ends);
+        tcase_add_test(tc, child_of_an_item_that_fails_there_ends);
         tcase_add_loop_test(tc, child_that_comes_back_into_a_wait_is_told_that_it_is_one, 0, 2);
         tcase_add_test(tc, process_pool_made_after_exit_began_is_refused);
         tcase_add_test(tc, child_of_a_callback_in_a_close_has_no_pool_to_end);

@@ -844,6 +844,53 @@ START_TEST(task_that_waits_for_one_queued_in_its_own_executor_runs_it)
 }
 END_TEST
 
+static int leave(const int *x, int *out)
+{
+    *out = *x;
+    pthread_exit(NULL);
+}
+CFUT_TASK(leave, int, int);
+static leave_future leaver;
+
+/* Three ways to wait for what it has submitted. */
+static int submit_and_wait(const int *how, int *out)
+{
+    cfut_future *f = &leaver.base;
+
+    *out = 0;
+    leave_submit(&lister->base, &leaver, 1);
+    if (*how == 0) return cfut_result(f);
+    if (*how == 1) return (int)cfut_wait(&f, 1, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+    cfut_iter it;
+    cfut_as_completed(&it, &f, 1, CFUT_FOREVER);
+    cfut_next(&it);
+    cfut_iter_end(&it);
+    return CFUT_OK;
+}
+CFUT_TASK(submit_and_wait, int, int);
+
+static void *run_listed_in_thread(void *l)
+{
+    run_listed(l);
+    return NULL;
+}
+
+/* SEM 20: both are lost, however the one waits for the other. */
+START_TEST(task_that_waits_for_one_that_ends_its_thread_ends_with_it)
+{
+    for (int how = 0; how < 3; how++) {
+        struct lister l = { { &lister_ops, CFUT_OK }, { NULL }, 0, 0 };
+        submit_and_wait_future f;
+
+        lister = &l;
+        submit_and_wait_submit(&l.base, &f, how);
+        thread_end(thread_start(run_listed_in_thread, &l));
+        ck_assert_int_eq(submit_and_wait_result(&f), CFUT_ABANDONED);
+        ck_assert_int_eq(leave_result(&leaver), CFUT_ABANDONED);
+    }
+}
+END_TEST
+
 static int gather(const int *x, int *out)
 {
     square_future f[3];
@@ -1040,6 +1087,8 @@ static void fill_others(TCase *tc)
     tcase_add_test(tc, run_of_null_does_nothing);
     tcase_add_test(tc, run_makes_its_future_the_current_one);
     tcase_add_test(tc, task_that_waits_for_one_queued_in_its_own_executor_runs_it);
+    if (TASKS_CAN_EXIT)
+        tcase_add_test(tc, task_that_waits_for_one_that_ends_its_thread_ends_with_it);
     tcase_add_test(tc, task_that_waits_for_several_of_its_own_executor_runs_them);
     tcase_add_test(tc, reclaim_in_a_task_runs_what_its_own_executor_did_not_give_up);
     tcase_add_test(tc, task_that_waits_for_one_that_its_executor_cannot_give_up_sleeps);

@@ -425,12 +425,10 @@ static int share_and_leave_in_task(struct shared_map *const *l)
 }
 CFUT_ACTION(share_and_leave_in_task, struct shared_map *);
 
-/* SEM 20: then the task is lost, too, and its worker is replaced. */
-START_TEST(map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else)
+static void expect_only_a_task_lost(cfut_executor *ex, bool caller_runs)
 {
     cfut_executor *pool = pool_of(1);
-    struct busy_pool b;
-    struct shared_map l = { .pool = busy_pool_open(&b), .caller_runs = true };
+    struct shared_map l = { .pool = ex, .caller_runs = caller_runs };
     share_and_leave_in_task_future f;
 
     memset(l.status, 0xA5, sizeof l.status);
@@ -440,8 +438,21 @@ START_TEST(map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else)
         ck_assert_int_eq(l.status[i],
                          i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
     expect_squares(pool, 10, NULL);
-    busy_pool_end(&b);
     end_pool(pool);
+}
+
+/* SEM 20: then the task is lost, too, and its worker is replaced; also where an executor
+   runs the items within submit. */
+START_TEST(map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else)
+{
+    cfut_executor keeper = { .ops = &keeper_ops };
+    struct busy_pool b;
+
+    expect_only_a_task_lost(busy_pool_open(&b), true);
+    busy_pool_end(&b);
+    expect_only_a_task_lost(cfut_inline_executor(), false);
+    expect_only_a_task_lost(&keeper, false);
+    ck_assert_ptr_null(kept_by_executor);
 }
 END_TEST
 
@@ -869,7 +880,6 @@ CFUT_TASK(begin_and_take_a_moment, struct gate *, int);
 
 struct map_to_cut {
     cfut_executor *pool;
-    bool caller_runs;
     struct gate begun;
     int result, status[1000];
 };
@@ -884,19 +894,18 @@ static void *run_map_to_cut(void *arg)
     for (int i = 0; i < N; i++)
         in[i] = &m->begun;
     m->result = begin_and_take_a_moment_map_with(m->pool, in, out, N,
-        &(cfut_map_desc){ .status = m->status, .caller_runs = m->caller_runs });
+                                                 &(cfut_map_desc){ .status = m->status });
     return NULL;
 }
 
 /* SEM 69: what has not started is cancelled, however many workers there are. */
 START_TEST(map_when_its_pool_is_closed_with_cancel_pending_is_cut)
 {
-    for (int kind = 0; kind < 4; kind++) {
+    for (int workers = 1; workers <= 2; workers++) {
         static struct map_to_cut m;
         pthread_t thread;
 
-        m.pool = pool_of(kind % 2 + 1);
-        m.caller_runs = kind / 2;
+        m.pool = pool_of(workers);
         gate_init(&m.begun);
         thread = thread_start(run_map_to_cut, &m);
         gate_wait(&m.begun);
@@ -1366,6 +1375,34 @@ START_TEST(stream_runs_at_most_buffersize_at_once)
 END_TEST
 
 /* SEM 58: endless input in constant memory: one allocation, at the opening. */
+static int count_to_1000(void *next, void *in)
+{
+    if (*(int *)next == 1000)
+        return CFUT_END;
+    *(int *)in = (*(int *)next)++;
+    return CFUT_OK;
+}
+
+/* SEM 47: what comes at the very end of the time is yielded, or is still there. */
+START_TEST(stream_polled_without_time_loses_no_item)
+{
+    cfut_executor *pool = test_pool();
+    int next = 0, out, seen = 0, status;
+    cfut_stream *s = cfut_stream_open(pool, &square_task, count_to_1000, &next,
+                                      &(cfut_stream_desc){ .buffersize = 1 });
+
+    while ((status = cfut_stream_next_timeout(s, &out, 0)) != CFUT_END) {
+        if (status == CFUT_TIMEOUT) continue;
+        ck_assert_int_eq(status, CFUT_OK);
+        ck_assert_int_eq(out, seen * seen);
+        seen++;
+    }
+    ck_assert_int_eq(seen, 1000);
+    cfut_stream_close(s);
+    end_pool(pool);
+}
+END_TEST
+
 START_TEST(stream_over_endless_input_allocates_once)
 {
     cfut_executor *pool = test_pool();
@@ -2109,6 +2146,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, stream_in_order_waits_for_a_slow_item);
     tcase_add_test(tc, stream_fetches_exactly_buffersize);
     tcase_add_test(tc, stream_runs_at_most_buffersize_at_once);
+    tcase_add_test(tc, stream_polled_without_time_loses_no_item);
     tcase_add_test(tc, stream_over_endless_input_allocates_once);
     tcase_add_test(tc, stream_over_short_input_ends);
     tcase_add_test(tc, stream_over_two_arrays_stops_at_the_shortest);
