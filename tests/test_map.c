@@ -904,6 +904,7 @@ START_TEST(map_when_its_pool_is_closed_with_cancel_pending_is_cut)
     for (int workers = 1; workers <= 2; workers++) {
         static struct map_to_cut m;
         pthread_t thread;
+        int ran = 0, cancelled = 0;
 
         m.pool = pool_of(workers);
         gate_init(&m.begun);
@@ -912,8 +913,13 @@ START_TEST(map_when_its_pool_is_closed_with_cancel_pending_is_cut)
         cfut_close(m.pool, CFUT_CANCEL_PENDING);
         thread_end(thread);
         ck_assert_int_eq(m.result, CFUT_CANCELLED);
-        ck_assert_int_eq(m.status[0], CFUT_OK);
-        ck_assert_int_eq(m.status[999], CFUT_CANCELLED);
+        for (int i = 0; i < 1000; i++) {
+            ran += m.status[i] == CFUT_OK;
+            cancelled += m.status[i] == CFUT_CANCELLED;
+        }
+        ck_assert_int_ge(ran, 1);
+        ck_assert_int_ge(cancelled, 1);
+        ck_assert_int_eq(ran + cancelled, 1000);
         end_pool(m.pool);
     }
 }

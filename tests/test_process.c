@@ -480,8 +480,8 @@ START_TEST(reclaim_cancels_what_waits_and_waits_for_what_runs)
 
     await_stop_submit(ex, &running, 0);
     await_count(&board()->started, 1);
-    fs[0] = &running.base;
-    for (int i = 0; i < 10; i++) fs[i + 1] = tally_submit(ex, &queued[i], 1);
+    for (int i = 0; i < 10; i++) fs[i] = tally_submit(ex, &queued[i], 1);
+    fs[10] = &running.base;         /* asked last to stop: its worker would take the next one */
     cfut_reclaim(fs, 11);
     ck_assert_int_eq(atomic_load(&board()->at[1]), 0);
     ck_assert_int_eq(running.out, 1);
