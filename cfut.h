@@ -10682,13 +10682,15 @@ static inline void cfuti_fork_as(cfut_future *f, const cfut_task *task, const vo
     f->task = task;
     f->in = in;
     f->out = out;
-    f->owner = 0;
+    /* relaxed: what others see of f, they see by the push. Not plain: the join loads it as
+       an atomic, and the explorer goes without the plain stores that clang 14 leaves out */
+    cfuti_store_relaxed(&f->owner, (uintptr_t)0);
     f->slot = CFUTI_UNQUEUED;
     f->state = cfuti_generation | CFUT_STATE_PENDING | CFUTI_FORKED;
     f->next = (cfut_future *)cfuti_top();
     if (!w || !cfuti_top() || cfuti_load_relaxed(&w->pool->refuse_inside)) return;
-    f->owner = (uintptr_t)w->pool;
-    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;
+    cfuti_store_relaxed(&f->owner, (uintptr_t)w->pool);
+    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) cfuti_store_relaxed(&f->owner, (uintptr_t)0);
     else if (!quiet || !cfuti_load_light(quiet)) cfuti_pushed(w);
     cfuti_trace_end(CFUTI_SUBMITS, f, task, began, 0);
 }
