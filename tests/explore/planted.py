@@ -352,10 +352,10 @@ BUGS = [
     ('map_stays_quiet', 'the caller of a map that lasts calls nobody',
      '        cfuti_call_more(m->pool);\n', '', 'map_quiet'),
     ('quiet_looks_first', 'a quiet push looks before it pushes whether it still may be quiet',
-     '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;\n'
+     '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) cfuti_store_relaxed(&f->owner, (uintptr_t)0);\n'
      '    else if (!quiet || !cfuti_load_light(quiet)) cfuti_pushed(w);\n',
      '    bool loud = !quiet || !cfuti_load_light(quiet);\n'
-     '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) f->owner = 0;\n'
+     '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) cfuti_store_relaxed(&f->owner, (uintptr_t)0);\n'
      '    else if (loud) cfuti_pushed(w);\n',
      'map_quiet'),
     ('map_does_not_wait', 'a map whose time is over does not wait for what runs',
