@@ -4572,12 +4572,20 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
     return status;
 }
 
+/* What the clean-up uses of the stack before it has read what it must: more without
+   an optimizer, or under a sanitizer. */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { CFUTI_PAD = 1024 };
+#else
+enum { CFUTI_PAD = 4096 };
+#endif
+
 /* Calls fn(arg) at some distance below the caller in the stack: what it uses there, the
    ranges of maps and waits, is not overwritten at once when it ends the thread. See
    cfuti_sys_thread_padded. */
 static CFUTI_NOINLINE void cfuti_beyond_pad(void (*fn)(void *), void *arg)
 {
-    char pad[4096];
+    char pad[CFUTI_PAD];
 
     __asm__ __volatile__("" : : "r"(pad) : "memory");
     fn(arg);
@@ -6134,7 +6142,7 @@ static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o, uintptr_t end)
         while ((here->top & 1) && here->top != end)
             here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
         frame = here->top != end ? (const cfuti_frame *)here->top : NULL;
-        if (!frame || frame->future) break;
+        if (!frame || !cfuti_is_final(cfuti_state_of(frame->future))) break;
         here->top = frame->outer;       /* of a share, which is seen to */
     }
     if (frame) {
@@ -10975,8 +10983,10 @@ static bool cfuti_map_stopped(cfuti_map_state *m)
 {
     /* relaxed: nothing else travels */
     if (cfuti_load_relaxed(&m->scope.stop)) return true;
-    if (cfuti_expired(m->scope.deadline)) cfuti_store_relaxed(&m->timed_out, 1u);
-    else if (!m->pool || cfuti_load_relaxed(&m->pool->refuse_inside) != CFUT_CLOSED) return false;
+    /* what runs is not asked to stop then */
+    if (m->pool && cfuti_load_relaxed(&m->pool->refuse_inside) == CFUT_CLOSED) return true;
+    if (!cfuti_expired(m->scope.deadline)) return false;
+    cfuti_store_relaxed(&m->timed_out, 1u);
     cfuti_store_relaxed(&m->scope.stop, 1u);
     return true;
 }
@@ -11358,12 +11368,11 @@ static void cfuti_shares_run(void *arg)
 static CFUTI_RARE void cfuti_shares_end_here(cfuti_shares *s)
 {
     for (uintptr_t top = cfuti_top(); top && top != s->top; top = cfuti_outside(top)) {
-        cfuti_frame *frame = top & 1 ? NULL : (cfuti_frame *)top;
+        const cfuti_frame *frame = top & 1 ? NULL : (const cfuti_frame *)top;
 
         for (size_t i = 0; frame && i < s->n; i++) {
             if (frame->future != &s->share[i].f) continue;
             cfuti_complete(frame->future, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
-            frame->future = NULL;
         }
     }
 }
@@ -12439,14 +12448,22 @@ static bool cfuti_asked_to_stop(const cfut_future *f)
     return f && (cfuti_load_relaxed(&f->state) & CFUTI_STOP);
 }
 
+/* A map's own futures are asked to stop by nobody else: by its caller, who has no more
+   need of those that have not begun. What stops items is the map's scope. */
+static bool cfuti_is_of_map(const cfut_future *f)
+{
+    return f->task == &cfuti_piece_task || f->task == &cfuti_share_task;
+}
+
 CFUTDEF bool cfut_stop_requested(void)
 {
     const uintptr_t top = cfuti_top();
+    const cfut_future *f = cfuti_future_at(top);
     const cfuti_scope *scope;
 
     /* relaxed: as above */
     if (cfuti_self()->stop && cfuti_load_relaxed(cfuti_self()->stop)) return true;
-    if (cfuti_asked_to_stop(cfuti_future_at(top))) return true;
+    if (cfuti_asked_to_stop(f) && !cfuti_is_of_map(f)) return true;
     if (!top || (top & 1)) return false;
     for (scope = ((const cfuti_frame *)top)->scope; scope; scope = scope->outer)
         if (cfuti_load_relaxed(&scope->stop) || cfuti_expired(scope->deadline) ||

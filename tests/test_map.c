@@ -869,12 +869,36 @@ START_TEST(map_in_a_circle_of_pools_is_told_of_the_deadlock)
 }
 END_TEST
 
+static int stay_and_tell(const int *ms, int *told)
+{
+    test_sleep(CFUT_MS(*ms));
+    *told = cfut_stop_requested();
+    return CFUT_OK;
+}
+CFUT_TASK(stay_and_tell, int, int);
+
+/* SEM 5: the caller is through with its share, and workers are not. */
+START_TEST(map_whose_caller_runs_asks_no_worker_to_stop)
+{
+    cfut_executor *pool = pool_of(2);
+    int in[9] = { 5, 20, 40, 5, 20, 40, 5, 20, 40 }, told[9];
+
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(stay_and_tell_map_with(pool, in, told, 9,
+                             &(cfut_map_desc){ .chunksize = 1, .caller_runs = true }), CFUT_OK);
+        for (int i = 0; i < 9; i++)
+            ck_assert_int_eq(told[i], 0);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 static int begin_and_take_a_moment(struct gate *const *begun, int *out)
 {
     gate_open(*begun);
     test_sleep(CFUT_MS(1));
     *out = 1;
-    return CFUT_OK;
+    return cfut_stop_requested() ? ECANCELED : CFUT_OK;     /* nobody asks what runs */
 }
 CFUT_TASK(begin_and_take_a_moment, struct gate *, int);
 
@@ -1898,6 +1922,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_of_cheap_items_and_then_dear_ones_shares_the_dear_ones);
     tcase_add_test(tc, map_in_a_circle_of_pools_is_told_of_the_deadlock);
     tcase_add_test(tc, map_when_its_pool_is_closed_with_cancel_pending_is_cut);
+    tcase_add_test(tc, map_whose_caller_runs_asks_no_worker_to_stop);
     tcase_add_test(tc, map_when_time_runs_out_cancels_the_rest);
     tcase_add_test(tc, map_when_time_runs_out_keeps_what_was_done);
     tcase_add_test(tc, map_when_time_runs_out_inside_a_chunk_leaves_it);
