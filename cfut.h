@@ -205,11 +205,12 @@ THREAD POOLS
   With it end the tasks that wait on the same thread, because they run it meanwhile.
   Before that the task must have waited for all that it submitted with memory of its
   own stack. In a callback, on any thread, it costs nothing else: the other callbacks
-  are called (with some 16 KiB of stack if a join helped above them), and the completion or the close that was under way comes to its end. A
-  second pthread_exit, in one of those, is undefined; so is one in a task or an item
-  that a call here runs within a clean-up handler's reach (pthread_cleanup_push) of
-  the task that calls. No pthread_exit is noticed by
-  an implementation compiled as C++ for ThreadSanitizer or gcov.
+  are called (with some 16 KiB of stack if a join helped above them), and the
+  completion or the close that was under way comes to its end. A second pthread_exit,
+  in one of those, is undefined; so is one in a task or an item that a call here runs
+  within a clean-up handler's reach (pthread_cleanup_push) of the task that calls. No
+  pthread_exit is noticed by an implementation compiled as C++ for ThreadSanitizer or
+  gcov.
   longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
   as C++ with exceptions; otherwise it ends the program, as in any C callback.
@@ -6623,6 +6624,18 @@ static CFUTI_RARE void cfuti_drain_from_inside(cfuti_pool *p, cfuti_worker *w)
     } while (true);
 }
 
+/* The same for another pool, whose tasks may wait for the one that exits here. */
+static CFUTI_RARE void cfuti_drain_beside(cfuti_pool *p)
+{
+    bool done = false;
+
+    while (!done && cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_MS(1)) == CFUT_TIMEOUT) {
+        if (!cfuti_pool_use(p)) continue;
+        done = cfuti_others_done(p, NULL);
+        cfuti_pool_unuse(p);
+    }
+}
+
 /* The next live pool to drain, or NULL. Each is drained once. */
 static cfuti_pool *cfuti_pool_to_drain(void)
 {
@@ -6634,18 +6647,6 @@ static cfuti_pool *cfuti_pool_to_drain(void)
     if (p) p->exit = CFUT_EXIT_ABANDON;
     cfuti_unlock(&cfuti_registry_lock);
     return p;
-}
-
-/* The same for another pool, whose tasks may wait for the one that exits here. */
-static CFUTI_RARE void cfuti_drain_beside(cfuti_pool *p)
-{
-    bool done = false;
-
-    while (!done && cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_MS(1)) == CFUT_TIMEOUT) {
-        if (!cfuti_pool_use(p)) continue;
-        done = cfuti_others_done(p, NULL);
-        cfuti_pool_unuse(p);
-    }
 }
 
 static CFUTI_RARE void cfuti_at_exit(void)

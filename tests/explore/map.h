@@ -486,14 +486,20 @@ static void check_items(int n)
         x_check(item_runs[i] == 1 && items_out[i] == 10 * i && item_status[i] == CFUT_OK);
 }
 
-SCENARIO(map_on_two_workers, "Every item runs once, whoever runs it.", .bound = 1)
+/* In s.pool: each runs once. */
+static void map_items(const cfut_task *task, int n)
 {
     cfut_map_desc desc = { 0 };
 
-    begin_map(2);
     desc.status = item_status;
-    x_check(cfut_map(s.pool, &item_task, items_in, items_out, 3, &desc) == CFUT_OK);
-    check_items(3);
+    x_check(cfut_map(s.pool, task, items_in, items_out, (size_t)n, &desc) == CFUT_OK);
+    check_items(n);
+}
+
+SCENARIO(map_on_two_workers, "Every item runs once, whoever runs it.", .bound = 1)
+{
+    begin_map(2);
+    map_items(&item_task, 3);
     end_pool();
 }
 
@@ -517,12 +523,8 @@ SCENARIO(map_quiet_and_its_first_item_blocks,
          "A map that began quietly gets a second worker, though the first does nothing more.",
          .bound = 2, .spin_ns = 2000)
 {
-    cfut_map_desc desc = { 0 };
-
     begin_map(2);
-    desc.status = item_status;
-    x_check(cfut_map(s.pool, &item_blocks_task, items_in, items_out, 2, &desc) == CFUT_OK);
-    check_items(2);
+    map_items(&item_blocks_task, 2);
     end_pool();
 }
 
@@ -544,12 +546,8 @@ SCENARIO(map_whose_items_submit,
          "What is left of a map is run on with, or taken by a thief, from below other tasks.",
          .bound = 2, .spin_ns = 4000)
 {
-    cfut_map_desc desc = { 0 };
-
     begin_map(2);
-    desc.status = item_status;
-    x_check(cfut_map(s.pool, &item_leaves_task, items_in, items_out, 3, &desc) == CFUT_OK);
-    check_items(3);
+    map_items(&item_leaves_task, 3);
     for (int i = 0; i < 3; i++) x_check(cfut_result(&s.f[i]) == CFUT_OK && s.runs[i] == 1);
     end_pool();
 }
