@@ -11416,7 +11416,6 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     if (k > m->n) k = m->n;
     if (k < 1) k = 1;
     if (m->grain == 0) m->grain = cfuti_map_few(m, k);
-    m->most = cfuti_map_most(m);
     s.map = m;
     s.ex = ex;
     s.caller_runs = caller_runs;
@@ -11645,12 +11644,12 @@ static void cfuti_map_run(cfuti_map_state *m, cfut_executor *ex, bool caller_run
         return;
     }
 #endif
-    if (!p || (caller_runs && !inside)) {
+    if (inside || !caller_runs) m->pool = p;
+    m->most = cfuti_map_most(m);
+    if (!m->pool) {
         cfuti_map_shared(m, ex, caller_runs);
         return;
     }
-    m->pool = p;
-    m->most = cfuti_map_most(m);
     if (m->grain == 0) m->grain = 1;
     if (!inside) {
         cfuti_map_pool(m, ex);

@@ -1265,18 +1265,23 @@ static int fork_and_leave(const int *x, int *out)
 }
 CFUT_TASK(fork_and_leave, int, int);
 
-/* SEM 80: what is left of the map is the parent's */
-START_TEST(child_of_an_item_that_leaves_ends)
+/* The status of the child of item 5 is in its place. */
+static void expect_map_whose_child_ends(const cfut_task *task, int n)
 {
-    enum { N = 1000 };
-    static int in[N], out[N];
+    static int in[1000], out[1000];
     cfut_executor *ex = test_pool();
 
     fflush(NULL);
-    for (int i = 0; i < N; i++) in[i] = i;
-    ck_assert_int_eq(fork_and_leave_map(ex, in, out, N), CFUT_OK);
+    for (int i = 0; i < n; i++) in[i] = i;
+    ck_assert_int_eq(cfut_map(ex, task, in, out, (size_t)n, NULL), CFUT_OK);
     ck_assert_int_eq(out[5], 0);
     end_pool(ex);
+}
+
+/* SEM 80: what is left of the map is the parent's */
+START_TEST(child_of_an_item_that_leaves_ends)
+{
+    expect_map_whose_child_ends(&fork_and_leave_task, 1000);
 }
 END_TEST
 
@@ -1301,15 +1306,7 @@ CFUT_TASK(fork_and_fail, int, int);
 /* SEM 80: and its locks are nobody's in the child */
 START_TEST(child_of_an_item_that_fails_there_ends)
 {
-    enum { N = 100 };
-    static int in[N], out[N];
-    cfut_executor *ex = test_pool();
-
-    fflush(NULL);
-    for (int i = 0; i < N; i++) in[i] = i;
-    ck_assert_int_eq(fork_and_fail_map(ex, in, out, N), CFUT_OK);
-    ck_assert_int_eq(out[5], 0);
-    end_pool(ex);
+    expect_map_whose_child_ends(&fork_and_fail_task, 100);
 }
 END_TEST
 
