@@ -204,9 +204,10 @@ THREAD POOLS
   worker; in a map's item it also ends the items that are left of its thread's share.
   With it end the tasks that wait on the same thread, because they run it meanwhile.
   Before that the task must have waited for all that it submitted with memory of its
-  own stack. In a callback, on any thread, it costs nothing else: the other callbacks
-  are called (with some 16 KiB of stack if a join helped above them), and the
-  completion or the close that was under way comes to its end. A second pthread_exit,
+  own stack; iterators and streams that it has are its own to end. In a callback, on
+  any thread, pthread_exit costs nothing else: the other callbacks are called, and the
+  completion or the close that was under way comes to its end (on some 16 KiB of stack
+  in a worker within a map, a fork, or a wait for several). A second pthread_exit,
   in one of those, is undefined; so is one in a task or an item that a call here runs
   within a clean-up handler's reach (pthread_cleanup_push) of the task that calls. No
   pthread_exit is noticed by an implementation compiled as C++ for ThreadSanitizer or
@@ -929,7 +930,6 @@ typedef struct cfuti_collector {
     uintptr_t ready, ready_last;/* iterator: what is done, oldest first */
     cfut_future *target;        /* followed by deadlock detection */
     void *thread;               /* who follows */
-    struct cfuti_collector *outer;
     bool must;                  /* cannot be left before it is ready */
     int cpu;                    /* that its owner went to sleep on */
     bool shares_cpu;            /* with whoever woke it */
@@ -998,10 +998,13 @@ typedef struct cfut_map_desc {
    that is needed, or sizes beyond the address space. A refused submit: that
    status for all items. An executor closed with CFUT_CANCEL_PENDING meanwhile:
    CFUT_CANCELLED or CFUT_CLOSED for what has not started (of short items up to 1024
-   may be started at once, or half of a worker's part). CFUT_DEADLOCK for all
+   may be started at once, or half of a worker's part). CFUT_BROKEN for that if an
+   initializer fails meanwhile. CFUT_DEADLOCK for all
    items: in a task that another waits for, and whose worker they need; or in a
-   callback of a process pool on that pool. An item's text is not kept. n 0: CFUT_OK.
-   Any thread; a worker takes part. desc NULL: all defaults. */
+   callback of a process pool on that pool. CFUT_FORKED: an item or a callback has
+   forked, this is the child, and others had items; what has run is not told then. An
+   item's text is not kept. n 0: CFUT_OK. Any thread; a worker takes part. desc NULL:
+   all defaults. */
 CFUTDEF int cfut_map(cfut_executor *ex, const cfut_task *task, const void *in, void *out, size_t n,
                      const cfut_map_desc *desc);
 
@@ -3180,8 +3183,22 @@ typedef struct cfuti_frame {
     char text[56];
 } cfuti_frame;
 
-/* One future whose callbacks run on this thread. */
+/* What else the library is at on a thread, on the stack of the call that is at it, and in
+   one list, the innermost first. Its top tells between which tasks it stands: so both
+   together say what the thread's end leaves behind, and in which order. */
+typedef enum cfuti_duty_kind {
+    CFUTI_CALLING, CFUTI_FAILING, CFUTI_HELPING, CFUTI_COLLECTING, CFUTI_MAPPING, CFUTI_SHARING
+} cfuti_duty_kind;
+
+typedef struct cfuti_duty {
+    struct cfuti_duty *outer;
+    uintptr_t top;                  /* the innermost task when it began */
+    cfuti_duty_kind kind;
+} cfuti_duty;
+
+/* CALLING: one future whose callbacks run on this thread. */
 typedef struct cfuti_notice {
+    cfuti_duty duty;
     cfut_future *future;
     struct cfuti_notice *outer;
     const char *text;
@@ -3190,26 +3207,29 @@ typedef struct cfuti_notice {
     uint32_t flags;                 /* of its state */
 } cfuti_notice;
 
-/* One pool whose queued tasks this thread is failing, with their callbacks. */
+/* FAILING: one pool whose queued tasks this thread is failing, with their callbacks. */
 typedef struct cfuti_failing {
+    cfuti_duty duty;
     cfut_executor *pool;
     bool (*one)(const struct cfuti_failing *);      /* fails one; false: none was left, and
                                                        the pool is done with */
-    struct cfuti_failing *outer;
     uint32_t final;
     int status;
 } cfuti_failing;
 
-/* A join of f that runs something else meanwhile, and where the thread was. */
+/* HELPING: a join of f that runs something else meanwhile. */
 typedef struct cfuti_helping {
+    cfuti_duty duty;
     cfut_future *f;
-    uintptr_t top;
-    struct cfuti_range *range;
-    struct cfuti_shares *sharing;
-    cfuti_collector *collector;
-    cfuti_notice *notice;
-    struct cfuti_helping *outer;
 } cfuti_helping;
+
+/* COLLECTING: a wait that runs what it waits for. */
+typedef struct cfuti_collecting {
+    cfuti_duty duty;
+    cfuti_collector *c;
+} cfuti_collecting;
+
+/* MAPPING, SHARING: a range of a map; a map of which others have shares. See >>map. */
 
 #if !CFUTI_INLINE
 typedef struct cfuti_deque {        /* of one worker */
@@ -3232,18 +3252,14 @@ CFUTI_THREAD cfuti_place cfuti_here = { 0, &cfuti_no_deque };
 
 typedef struct cfuti_thread {
     cfuti_place *place;             /* set before others look */
+    cfuti_duty *duty;               /* the innermost */
     cfuti_notice *notice;           /* innermost completion with callbacks */
-    cfuti_collector *collector;     /* innermost wait that runs tasks here */
-    struct cfuti_range *range;      /* innermost range of a map */
-    struct cfuti_shares *sharing;   /* innermost map of which others have shares */
-    cfuti_failing *failing;         /* innermost cancelling close */
     struct cfuti_worker *worker;    /* the pool worker that this thread is */
     cfut_future *finishing;         /* see LIGHT in >>future */
     struct cfuti_thread *next_worker;   /* under the workers' lock */
     bool ending;                    /* by pthread_exit: it sees to what it leaves behind */
     bool woke;                      /* its last submit had to wake a worker */
-    cfuti_helping *helping;         /* innermost join that runs something else here */
-    uint8_t helps;                  /* how many, one within the other */
+    uint8_t helps;                  /* joins that run something else, one within the other */
     uint8_t waits;                  /* for results, since that submit: it is at a worker's
                                        heels, and should look less often */
     bool shares_cpu;                /* with the thread that it woke, or that woke it, last */
@@ -3299,13 +3315,16 @@ static bool cfuti_is_working(const cfuti_thread *t)
     return cfuti_top() || t->notice;
 }
 
-/* Whether user code needs no guard here. Should it end the thread, a worker or a manager
-   has cfuti_thread_abandoned around all of its life; on other threads each call has a
-   guard of its own, which reads of the frames that are gone nothing but ranges of maps
-   and waits (cfuti_beyond_pad). And a thread ends but once. */
-static bool cfuti_is_sheltered(const cfuti_thread *t)
+static void cfuti_duty_begin(cfuti_thread *t, cfuti_duty *d)
 {
-    return t->worker || t->managing || t->ending;
+    d->outer = t->duty;
+    d->top = cfuti_top();
+    t->duty = d;
+}
+
+static void cfuti_duty_end(cfuti_thread *t, const cfuti_duty *d)
+{
+    t->duty = d->outer;
 }
 
 #ifndef cfuti_self
@@ -4355,6 +4374,47 @@ static void cfuti_publish(cfut_future *f, uint32_t s, uint32_t final, const char
 =========================================================================*/
 
 static void cfuti_worker_is_busy(struct cfuti_worker *w);       /* >>pool */
+static void cfuti_unwind_to(void *arg);                         /* >>pool */
+
+/* What the clean-up uses of the stack before it has read what it must: more without
+   an optimizer, or under a sanitizer. */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { CFUTI_PAD = 1024 };
+#else
+enum { CFUTI_PAD = 4096 };
+#endif
+
+/* A call of user code, and what the thread was at before. */
+typedef struct cfuti_user {
+    void (*fn)(void *);
+    void *arg;
+    const cfuti_duty *duty;
+    uintptr_t top;
+} cfuti_user;
+
+/* Calls fn at some distance below the guard in the stack: what it uses there is not
+   overwritten at once when it ends the thread. See cfuti_sys_thread_padded. */
+static CFUTI_NOINLINE void cfuti_call_beyond_pad(void *arg)
+{
+    const cfuti_user *user = (const cfuti_user *)arg;
+    char pad[CFUTI_PAD];
+
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
+    user->fn(user->arg);
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
+}
+
+/* Calls fn(arg), which calls user code. Should that end the thread, what fn was at comes
+   to its end (cfuti_unwind_to). Workers and managers have cfuti_thread_abandoned around
+   all of their life for that; on other threads each such call has a guard of its own. A
+   thread ends but once. */
+static void cfuti_call_user(cfuti_thread *t, void (*fn)(void *), void *arg)
+{
+    cfuti_user user = { fn, arg, t->duty, cfuti_top() };
+
+    if (t->worker || t->managing || t->ending) fn(arg);
+    else cfuti_guard(cfuti_call_beyond_pad, cfuti_unwind_to, &user);
+}
 
 /* Under F: takes the oldest callback out. *node: to be freed once F is let go,
    or NULL; a fork may come before that, and the child see it as before. */
@@ -4384,18 +4444,22 @@ static bool cfuti_take_callback(cfut_future *f, uint32_t *s, cfuti_callback *cb,
    callbacks and waiters, so it looks until there are none. */
 static void cfuti_notice_run(void *arg)
 {
+    cfuti_thread *t = cfuti_self();
     cfuti_notice *n = (cfuti_notice *)arg;
     cfuti_callback cb, *node;
 
+    n->outer = t->notice;
+    t->notice = n;
+    cfuti_duty_begin(t, &n->duty);
     while (cfuti_take_callback(n->future, &n->flags, &cb, &node)) {
         cfuti_future_unlock(n->future, n->flags);
         if (node) CFUT_FREE(node);
         cb.fn(n->future, cb.user);
         n->flags = cfuti_future_lock(n->future);
     }
+    cfuti_duty_end(t, &n->duty);
+    t->notice = n->outer;
 }
-
-static void cfuti_notice_lost(void *arg);
 
 /* Under F: runs f's callbacks, which are told the end that n says. */
 static CFUTI_RARE void cfuti_run_callbacks(cfuti_notice *n)
@@ -4403,11 +4467,7 @@ static CFUTI_RARE void cfuti_run_callbacks(cfuti_notice *n)
     cfuti_thread *t = cfuti_self();
 
     if (t->worker) cfuti_worker_is_busy(t->worker);
-    n->outer = t->notice;
-    t->notice = n;
-    if (cfuti_is_sheltered(t)) cfuti_notice_run(n);
-    else cfuti_guard(cfuti_notice_run, cfuti_notice_lost, n);
-    t->notice = n->outer;
+    cfuti_call_user(t, cfuti_notice_run, n);
 }
 
 static void cfuti_cancelled_by_hand(cfut_future *f, uint32_t s);        /* >>public */
@@ -4419,23 +4479,12 @@ static void cfuti_conclude(const cfuti_notice *n)
     else cfuti_publish(n->future, n->flags, n->final, n->text);
 }
 
-/* A callback has ended the thread: those behind it still run. */
-static CFUTI_RARE void cfuti_notice_lost(void *arg)
-{
-    cfuti_notice *n = (cfuti_notice *)arg;
-
-    cfuti_self()->ending = true;
-    cfuti_self()->notice = n->outer;
-    n->flags = cfuti_future_lock(n->future);
-    cfuti_run_callbacks(n);
-    cfuti_conclude(n);
-}
-
 /* Under F: decides f's end, runs its callbacks. Returns the flags. */
 static uint32_t cfuti_decide(cfut_future *f, uint32_t s, uint32_t final, int status,
                              const char *text)
 {
-    cfuti_notice notice = { f, NULL, text, final, status, s | CFUTI_COMPLETING };
+    cfuti_notice notice = { { NULL, 0, CFUTI_CALLING }, f, NULL, text, final, status,
+                            s | CFUTI_COMPLETING };
 
     f->status = status;
     if (final != CFUT_STATE_FINISHED) {
@@ -4573,70 +4622,22 @@ static int cfuti_execute(cfuti_thread *t, cfut_future *f)
     return status;
 }
 
-/* What the clean-up uses of the stack before it has read what it must: more without
-   an optimizer, or under a sanitizer. */
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-enum { CFUTI_PAD = 1024 };
-#else
-enum { CFUTI_PAD = 4096 };
-#endif
+typedef struct cfuti_execution { cfut_future *f; int status; } cfuti_execution;
 
-/* Calls fn(arg) at some distance below the caller in the stack: what it uses there, the
-   ranges of maps and waits, is not overwritten at once when it ends the thread. See
-   cfuti_sys_thread_padded. */
-static CFUTI_NOINLINE void cfuti_beyond_pad(void (*fn)(void *), void *arg)
+static void cfuti_execute_user(void *arg)
 {
-    char pad[CFUTI_PAD];
+    cfuti_execution *e = (cfuti_execution *)arg;
 
-    __asm__ __volatile__("" : : "r"(pad) : "memory");
-    fn(arg);
-    __asm__ __volatile__("" : : "r"(pad) : "memory");
+    e->status = cfuti_execute(cfuti_self(), e->f);
 }
 
-/* On a thread that is no pool worker: if the task ends the thread, f is still
-   completed. (Workers have such a guard around all of their life.) */
-typedef struct cfuti_guarded {
-    cfut_future *f;
-    uintptr_t top;                      /* the task outside of f's */
-    const struct cfuti_range *range;    /* the map's range, the wait */
-    const cfuti_collector *collector;
-    int status;
-} cfuti_guarded;
-
-static void cfuti_abandon_ranges(cfuti_thread *t, const struct cfuti_range *end);      /* >>map */
-static void cfuti_abandon_collectors(cfuti_thread *t, const cfuti_collector *end);  /* >>pool */
-
-static void cfuti_guarded_execute(void *arg)
-{
-    cfuti_guarded *g = (cfuti_guarded *)arg;
-
-    g->status = cfuti_execute(cfuti_self(), g->f);
-}
-
-static void cfuti_guarded_run(void *arg)
-{
-    cfuti_beyond_pad(cfuti_guarded_execute, arg);
-}
-
-static CFUTI_RARE void cfuti_guarded_lost(void *arg)
-{
-    cfuti_guarded *g = (cfuti_guarded *)arg;
-
-    cfuti_self()->ending = true;
-    cfuti_abandon_ranges(cfuti_self(), g->range);
-    cfuti_abandon_collectors(cfuti_self(), g->collector);
-    if (cfuti_top() == g->top) return;  /* in a callback of f, which is complete */
-    cfuti_place_here()->top = g->top;
-    cfuti_complete(g->f, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
-}
-
+/* On any thread. */
 static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
 {
-    cfuti_guarded g = { f, cfuti_top(), t->range, t->collector, CFUT_OK };
+    cfuti_execution e = { f, CFUT_OK };
 
-    if (cfuti_is_sheltered(t)) return cfuti_execute(t, f);
-    cfuti_guard(cfuti_guarded_run, cfuti_guarded_lost, &g);
-    return g.status;
+    cfuti_call_user(t, cfuti_execute_user, &e);
+    return e.status;
 }
 
 /*=========================================================================
@@ -5827,43 +5828,29 @@ static CFUTI_RARE cfut_future *cfuti_take_any(cfuti_pool *p)
 
 static void cfuti_failing_run(void *arg)
 {
-    const cfuti_failing *here = (const cfuti_failing *)arg;
+    cfuti_failing *here = (cfuti_failing *)arg;
+    cfuti_thread *t = cfuti_self();
 
+    cfuti_duty_begin(t, &here->duty);
     while (here->one(here)) { }
+    cfuti_duty_end(t, &here->duty);
 }
-
-static void cfuti_failing_lost(void *arg);
 
 /* Their callbacks run here, and must not wait for the end of the pool, which
    waits for us. */
 static CFUTI_RARE void cfuti_fail(cfuti_failing *here)
 {
-    cfuti_thread *t = cfuti_self();
-
-    here->outer = t->failing;
-    t->failing = here;
-    if (cfuti_is_sheltered(t)) cfuti_failing_run(here);
-    else cfuti_guard(cfuti_failing_run, cfuti_failing_lost, here);
-    t->failing = here->outer;
-}
-
-/* A callback has ended the thread: the rest still fails. */
-static CFUTI_RARE void cfuti_failing_lost(void *arg)
-{
-    cfuti_failing *here = (cfuti_failing *)arg;
-
-    cfuti_self()->ending = true;
-    cfuti_self()->failing = here->outer;
-    cfuti_fail(here);
+    cfuti_call_user(cfuti_self(), cfuti_failing_run, here);
 }
 
 /* Whether ex's end waits for this thread to fail what is queued there. */
 static bool cfuti_is_failing(const cfuti_thread *t, const cfut_executor *ex)
 {
-    const cfuti_failing *failing = t->failing;
+    cfuti_duty *d = t->duty;
 
-    while (failing && failing->pool != ex) failing = failing->outer;
-    return failing != NULL;
+    while (d && (d->kind != CFUTI_FAILING || CFUTI_OUTER(cfuti_failing, duty, d)->pool != ex))
+        d = d->outer;
+    return d != NULL;
 }
 
 static void cfuti_pool_unuse(cfuti_pool *p);
@@ -5889,7 +5876,8 @@ static bool cfuti_pool_fail_one(const cfuti_failing *here)
 /* Fails all that is queued. The pool is in use, and then no more. */
 static CFUTI_RARE void cfuti_pool_fail(cfuti_pool *p, uint32_t final, int status)
 {
-    cfuti_failing here = { &p->base, cfuti_pool_fail_one, NULL, final, status };
+    cfuti_failing here = { { NULL, 0, CFUTI_FAILING }, &p->base, cfuti_pool_fail_one, final,
+                           status };
 
     cfuti_lock(&p->lock);
     p->failing++;
@@ -6103,15 +6091,37 @@ static void cfuti_thread_body(void *arg)
 
 static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
 static int cfuti_result_slow(cfut_future *f, cfut_ns timeout, bool must);       /* >>waiters */
-static void cfuti_abandon_shares(cfuti_thread *t, const struct cfuti_shares *end);      /* >>map */
+static void cfuti_abandon_range(const cfuti_thread *t, cfuti_duty *d);  /* >>map */
+static void cfuti_abandon_shares(cfuti_duty *d);                /* >>map */
+static void cfuti_abandon_collector(cfuti_collector *c);        /* >>waiters */
+
+/* ---- the end of a thread ---- */
+
+/* pthread_exit in user code leaves tasks and duties behind on the thread's stack. Each
+   comes to its end, from the innermost outwards, as if it returned: a task is completed
+   as abandoned, the callbacks that are left run, a map waits for what others have of it.
+   The order is that of the stack, as what stands outside may wait for what it runs inside,
+   or have others that wait for it; and then nothing waits here for anything that it would
+   not have waited for otherwise.
+   What is read lies in frames that are gone, and is overwritten by and by: by the frames
+   of the clean-up itself and of the callbacks that it runs. A pad of CFUTI_PAD lies
+   between, on workers of CFUTI_ABANDON_PAD; and there much is read before the first
+   callback runs. Memory that other threads write, the pieces of maps and what is
+   forked, cannot be copied: that callbacks use little stack then is a limit that the
+   manual names. */
 
 enum { CFUTI_NESTED = 128 };
 
-/* What a thread that has ended was at. */
+/* What was left behind: a task, or a duty, which is copied if another does as well. */
 typedef struct cfuti_orphan {
-    cfut_future *future;            /* in whose task or callback; NULL: a pool's queue */
-    bool notified;                  /* callbacks ran */
-    cfuti_failing end;              /* of these, or of those queued */
+    cfut_future *task;              /* or NULL */
+    cfuti_duty *duty;
+    union {
+        cfuti_notice calling;
+        cfuti_failing failing;
+        cfuti_helping helping;
+        cfuti_collecting collecting;
+    } copy;
 } cfuti_orphan;
 
 /* Its forker's thread ends: nobody will join it. */
@@ -6122,64 +6132,75 @@ static uintptr_t cfuti_abandon_bare(cfut_future *f)
     return (uintptr_t)f->next;
 }
 
-/* The next orphan above end, in a frame that is gone, the innermost first; false: none. */
-static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o, uintptr_t end)
+/* Takes the innermost duty off the thread. */
+static void cfuti_orphan_take(cfuti_thread *t, cfuti_orphan *o)
 {
-    cfuti_place *here = cfuti_place_here();
-    const cfuti_frame *frame;
+    cfuti_duty *d = o->duty = t->duty;
 
-    memset(o, 0, sizeof *o);
-    o->end.final = CFUT_STATE_FINISHED;
-    o->end.status = CFUT_ABANDONED;
-    if (t->notice) {
-        o->future = t->notice->future;
-        o->notified = true;
-        o->end.final = t->notice->final;
-        o->end.status = t->notice->status;
-        t->notice = t->notice->outer;
-        return true;
+    t->duty = d->outer;
+    switch (d->kind) {
+    case CFUTI_CALLING: o->copy.calling = *CFUTI_OUTER(cfuti_notice, duty, d);
+                        t->notice = o->copy.calling.outer; break;
+    case CFUTI_FAILING: o->copy.failing = *CFUTI_OUTER(cfuti_failing, duty, d); break;
+    case CFUTI_HELPING: o->copy.helping = *CFUTI_OUTER(cfuti_helping, duty, d); break;
+    case CFUTI_COLLECTING: o->copy.collecting = *CFUTI_OUTER(cfuti_collecting, duty, d); break;
+    case CFUTI_MAPPING: case CFUTI_SHARING: break;
     }
-    for (;;) {
-        while ((here->top & 1) && here->top != end)
-            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
-        frame = here->top != end ? (const cfuti_frame *)here->top : NULL;
-        if (!frame || !cfuti_is_final(cfuti_state_of(frame->future))) break;
-        here->top = frame->outer;       /* of a share, which is seen to */
-    }
-    if (frame) {
-        o->future = frame->future;
-        here->top = frame->outer;
-    } else if (t->failing && !end) {
-        o->end = *t->failing;
-        t->failing = t->failing->outer;
-    }
-    return o->future || o->end.pool;
 }
 
-/* Reads up to CFUTI_NESTED of them before any callback runs, whose frames may overwrite
-   those; if there are more, the outer ones are read later. */
-static size_t cfuti_collect_orphans(cfuti_thread *t, cfuti_orphan *o)
+/* The innermost of what the thread was at, but for end and what is outside of it, where the
+   innermost task was top; false: none. */
+static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o, const cfuti_duty *end,
+                              uintptr_t top)
 {
-    size_t n = 0;
+    cfuti_place *here = cfuti_place_here();
 
-    while (n < CFUTI_NESTED && cfuti_find_orphan(t, &o[n], 0)) n++;
-    return n;
+    o->task = NULL;
+    while (t->duty == end || t->duty->top != here->top) {
+        if (here->top == top) return false;
+        o->task = here->top & 1 ? NULL : ((const cfuti_frame *)here->top)->future;
+        if (o->task) here->top = ((const cfuti_frame *)here->top)->outer;
+        else here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+        if (o->task) return true;
+    }
+    cfuti_orphan_take(t, o);
+    return true;
 }
 
 /* Runs what callbacks are left, and publishes. */
-static CFUTI_RARE void cfuti_finish_orphan(cfuti_orphan *o)
+static CFUTI_RARE void cfuti_call_on(cfuti_notice *n)
 {
-    cfuti_notice notice = { o->future, NULL, NULL, o->end.final, o->end.status, 0 };
+    n->text = NULL;                 /* was in a frame */
+    n->flags = cfuti_future_lock(n->future);
+    cfuti_run_callbacks(n);
+    cfuti_conclude(n);
+}
 
-    if (!o->future) {
-        cfuti_fail(&o->end);
-    } else if (!o->notified) {
-        cfuti_complete(o->future, o->end.final, o->end.status, NULL);
-    } else {
-        notice.flags = cfuti_future_lock(o->future);
-        cfuti_run_callbacks(&notice);
-        cfuti_conclude(&notice);
+static CFUTI_RARE void cfuti_finish_orphan(cfuti_thread *t, cfuti_orphan *o)
+{
+    if (o->task) {
+        cfuti_complete(o->task, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+        return;
     }
+    switch (o->duty->kind) {
+    case CFUTI_CALLING: cfuti_call_on(&o->copy.calling); break;
+    case CFUTI_FAILING: cfuti_fail(&o->copy.failing); break;
+    case CFUTI_HELPING: cfuti_result_slow(o->copy.helping.f, CFUT_FOREVER, true); break;
+    case CFUTI_COLLECTING: cfuti_abandon_collector(o->copy.collecting.c); break;
+    case CFUTI_MAPPING: cfuti_abandon_range(t, o->duty); break;
+    case CFUTI_SHARING: cfuti_abandon_shares(o->duty); break;
+    }
+}
+
+/* On a thread that is neither worker nor manager: all that the call was at. */
+static CFUTI_RARE void cfuti_unwind_to(void *arg)
+{
+    const cfuti_user *user = (const cfuti_user *)arg;
+    cfuti_thread *t = cfuti_self();
+    cfuti_orphan o;
+
+    t->ending = true;
+    while (cfuti_find_orphan(t, &o, user->duty, user->top)) cfuti_finish_orphan(t, &o);
 }
 
 /* Starts another thread in the place of this one, which nobody joins then. */
@@ -6214,32 +6235,6 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
     }
 }
 
-static CFUTI_RARE void cfuti_abandon_collectors(cfuti_thread *t, const cfuti_collector *end)
-{
-    for (; t->collector != end; t->collector = t->collector->outer) {
-        cfuti_collector_detach(t->collector);
-        if (t->collector->kind == CFUTI_WAIT && t->collector->block)
-            CFUT_FREE(t->collector->block);
-    }
-}
-
-/* What stands above a join that helped ends first, as the thief of f may wait for it;
-   then f, which lies below. */
-static CFUTI_RARE void cfuti_abandon_help(cfuti_thread *t, const cfuti_helping *h)
-{
-    cfuti_notice *below = h->notice;
-    cfuti_orphan o;
-
-    cfuti_abandon_ranges(t, h->range);
-    cfuti_abandon_shares(t, h->sharing);
-    cfuti_abandon_collectors(t, h->collector);
-    while (t->notice != below && cfuti_find_orphan(t, &o, h->top)) cfuti_finish_orphan(&o);
-    t->notice = NULL;
-    while (cfuti_find_orphan(t, &o, h->top)) cfuti_finish_orphan(&o);
-    t->notice = below;
-    cfuti_result_slow(h->f, CFUT_FOREVER, true);
-}
-
 /* The thread leaves by pthread_exit: out of a task, a callback, or a hook. Completes
    what ran on it, and finds itself an heir. */
 static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
@@ -6252,12 +6247,10 @@ static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
 
     t->ending = true;
     cfuti_inline_forks(NULL);
-    for (; t->helping; t->helping = t->helping->outer) cfuti_abandon_help(t, t->helping);
-    cfuti_abandon_ranges(t, NULL);
-    cfuti_abandon_shares(t, NULL);
-    cfuti_abandon_collectors(t, NULL);
-    while ((n = cfuti_collect_orphans(t, orphans)) > 0)
-        for (size_t i = 0; i < n; i++) cfuti_finish_orphan(&orphans[i]);
+    do {
+        for (n = 0; n < CFUTI_NESTED && cfuti_find_orphan(t, &orphans[n], NULL, 0); ) n++;
+        for (size_t i = 0; i < n; i++) cfuti_finish_orphan(t, &orphans[i]);
+    } while (n == CFUTI_NESTED);
     if (procs) cfuti_procs_thread_lost(procs);
     else cfuti_worker_lost(w);
 }
@@ -9075,7 +9068,7 @@ static bool cfuti_procs_begin_close(cfuti_procs *p, int sig)
 
 static void cfuti_procs_close_as(cfuti_procs *p, int how, int sig)
 {
-    cfuti_failing all = { &p->base, cfuti_procs_fail_one, NULL,
+    cfuti_failing all = { { NULL, 0, CFUTI_FAILING }, &p->base, cfuti_procs_fail_one,
                           CFUT_STATE_CANCELLED_AND_NOTIFIED, CFUT_CANCELLED };
     bool cancel = (how & CFUT_CANCEL_PENDING) != 0;
 
@@ -10052,12 +10045,24 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
     return taken;
 }
 
+/* What it ran has ended the thread. Who has the iterator finds it ended. */
+static CFUTI_RARE void cfuti_abandon_collector(cfuti_collector *c)
+{
+    if (c->kind == CFUTI_ITER) {
+        cfut_iter_end(CFUTI_OUTER(cfut_iter, c, c));
+    } else {
+        cfuti_collector_detach(c);
+        if (c->block) CFUT_FREE(c->block);
+    }
+}
+
 static void cfuti_execute_for(cfuti_collector *c, cfuti_thread *t, cfut_future *f)
 {
-    c->outer = t->collector;
-    t->collector = c;
+    cfuti_collecting here = { { NULL, 0, CFUTI_COLLECTING }, c };
+
+    cfuti_duty_begin(t, &here.duty);
     cfuti_execute_guarded(t, f);
-    t->collector = c->outer;
+    cfuti_duty_end(t, &here.duty);
 }
 
 /* WAIT: runs, one by one, what is queued, until c is ready. Entries before the
@@ -10677,8 +10682,8 @@ CFUTDEF void cfut_iter_end(cfut_iter *it)
    It looks for CFUT_SPIN_NS, then it sleeps. As x descends from f, the stack needs no
    more than if nothing had been stolen; CFUTI_HELPS bounds what comes on top.
    A task that ends its thread in such a join (pthread_exit): x is completed, then the
-   thread waits for f, whose memory it may be, and whose thief may wait for x; and so
-   on outwards (cfuti_abandon_help). In a forked child a join helps nobody. */
+   thread waits for f, whose memory it may be, and whose thief may wait for x; see "the
+   end of a thread" in >>pool. In a forked child a join helps nobody. */
 
 /* quiet: NULL, or a word: while it is not 0, nobody who is idle is called. */
 static inline void cfuti_fork_as(cfut_future *f, const cfut_task *task, const void *in, void *out,
@@ -10772,12 +10777,11 @@ static cfut_future *cfuti_help_find(cfuti_worker *w, const cfuti_thread *runner,
 /* Runs x while f is joined. */
 static void cfuti_help_with(cfuti_thread *t, cfut_future *x, cfut_future *f)
 {
-    cfuti_helping h = { f, cfuti_top(), t->range, t->sharing, t->collector, t->notice,
-                        t->helping };
+    cfuti_helping here = { { NULL, 0, CFUTI_HELPING }, f };
 
-    t->helping = &h;
+    cfuti_duty_begin(t, &here.duty);
     cfuti_execute(t, x);
-    t->helping = h.outer;
+    cfuti_duty_end(t, &here.duty);
 }
 
 /* Until f is done, or there has been nothing to do for CFUT_SPIN_NS. */
@@ -10935,11 +10939,11 @@ typedef struct cfuti_piece {
 
 /* A range that runs on this thread, on the stack of cfuti_map_range. */
 typedef struct cfuti_range {
+    cfuti_duty duty;
     cfuti_map_state *map;
     size_t at, hi;                  /* at is behind the item that runs */
     size_t batch;                   /* where the batch that runs began; else SIZE_MAX */
     cfuti_piece *upper;             /* forked and not yet joined */
-    struct cfuti_range *outer;
 } cfuti_range;
 
 /* The pace of a range is how many items run between two looks around. It grows
@@ -10980,12 +10984,19 @@ static void cfuti_map_skip(cfuti_map_state *m, size_t lo, size_t hi, int status)
     for (; lo < hi; lo++) m->status[lo] = status;
 }
 
+/* Why the pool lets no more items begin, or 0. What runs is not asked to stop then. */
+static int cfuti_map_refused(const cfuti_map_state *m)
+{
+    /* relaxed: nothing else travels */
+    int status = m->pool ? cfuti_load_relaxed(&m->pool->refuse_inside) : CFUT_OK;
+
+    return status == CFUT_FORKED ? CFUT_OK : status;    /* the child's one thread goes on */
+}
+
 static bool cfuti_map_stopped(cfuti_map_state *m)
 {
     /* relaxed: nothing else travels */
-    if (cfuti_load_relaxed(&m->scope.stop)) return true;
-    /* what runs is not asked to stop then */
-    if (m->pool && cfuti_load_relaxed(&m->pool->refuse_inside) == CFUT_CLOSED) return true;
+    if (cfuti_load_relaxed(&m->scope.stop) || cfuti_map_refused(m)) return true;
     if (!cfuti_expired(m->scope.deadline)) return false;
     cfuti_store_relaxed(&m->timed_out, 1u);
     cfuti_store_relaxed(&m->scope.stop, 1u);
@@ -11051,7 +11062,7 @@ static void cfuti_map_join_upper(cfuti_piece *p)
     cfuti_wish wish = { cfuti_is_piece_of, p->map, &p->map->hungry, CFUTI_MAP_HELPS };
     int status = cfuti_join_slow(cfuti_self(), &p->f, &wish);
 
-    if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, status);
+    if (!p->ran || status == CFUT_FORKED) cfuti_map_skip(p->map, p->lo, p->hi, status);
 }
 
 /* How many items run at that pace: whole chunks, as a range may be split behind them. */
@@ -11107,7 +11118,10 @@ static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace, cfut
     size_t step = cfuti_map_step_size(m, pace);
     cfuti_piece upper;
 
-    if (!cfuti_load_relaxed(&m->quiet)) step = chunks / 2 * m->grain;   /* relaxed: a hint */
+    if (!cfuti_load_relaxed(&m->quiet)) {           /* relaxed: a hint */
+        step = chunks / 2 * m->grain;
+        *now = 0;                   /* a fork may have to wake a worker: no item's time */
+    }
     cfuti_piece_init(&upper, m, lo + step, r->hi);
     cfuti_fork_as(&upper.f, &cfuti_piece_task, &upper, NULL, &m->quiet);
     if (cfuti_load_relaxed(&m->hungry)) cfuti_share(w);     /* relaxed: a hint */
@@ -11221,40 +11235,38 @@ static size_t cfuti_map_range(cfuti_map_state *m, size_t lo, size_t hi, size_t p
     cfuti_frame *frame = (cfuti_frame *)cfuti_top();
     cfuti_worker *w = m->pool && m->pool->max_workers > 1 ? cfuti_worker_of(t, m->pool) : NULL;
     const cfuti_scope *outer = frame->scope;
-    cfuti_range r = { m, lo, hi, SIZE_MAX, NULL, t->range };
+    cfuti_range r = { { NULL, 0, CFUTI_MAPPING }, m, lo, hi, SIZE_MAX, NULL };
+    int refused;
 
-    t->range = &r;
+    cfuti_duty_begin(t, &r.duty);
     frame->scope = &m->scope;
     while (r.at < r.hi && !cfuti_map_stopped(m)) {
         if (w && cfuti_map_splits(&r, w, pace)) pace = cfuti_map_split(&r, w, pace, now);
         else pace = cfuti_map_step(&r, frame, pace, now);
     }
-    cfuti_map_skip(m, r.at, r.hi, CFUT_CANCELLED);
+    refused = cfuti_map_refused(m);
+    cfuti_map_skip(m, r.at, r.hi, refused == CFUT_BROKEN ? CFUT_BROKEN : CFUT_CANCELLED);
     frame->scope = outer;
-    t->range = r.outer;
+    cfuti_duty_end(t, &r.duty);
     return pace;
 }
 
 /* An item has ended its thread: the rest of its range ends with it, and what was
-   forked there must not outlive its stack. All but end and what is outside of it. */
-static CFUTI_RARE void cfuti_abandon_ranges(cfuti_thread *t, const cfuti_range *end)
+   forked there must not outlive its stack. */
+static CFUTI_RARE void cfuti_abandon_range(const cfuti_thread *t, cfuti_duty *d)
 {
-    while (t->range != end) {
-        cfuti_range *r = t->range;
-        cfuti_piece *p = r->upper;
-        uintptr_t owner;
+    const cfuti_range *r = CFUTI_OUTER(cfuti_range, duty, d);
+    cfuti_piece *p = r->upper;
+    uintptr_t owner;
 
-        t->range = r->outer;
-        for (size_t i = r->batch; r->map->status && i < r->at - 1; i++)
-            r->map->status[i] = CFUT_OK;        /* what came before it in its batch */
-        if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
-        if (!p) continue;
-        owner = cfuti_load_relaxed(&p->f.owner);        /* relaxed: a thief's, or our own */
-        if (owner == ((uintptr_t)t | 1)) continue;      /* joined: it runs here */
-        if (owner && !cfuti_unqueue(r->map->pool, &p->f))
-            cfuti_result(&p->f, CFUT_FOREVER, true);
-        if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, CFUT_ABANDONED);
-    }
+    for (size_t i = r->batch; r->map->status && i < r->at - 1; i++)
+        r->map->status[i] = CFUT_OK;    /* what came before it in its batch */
+    if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
+    if (!p) return;
+    owner = cfuti_load_relaxed(&p->f.owner);    /* relaxed: a thief's, or our own */
+    if (owner == ((uintptr_t)t | 1)) return;    /* joined: it ran here */
+    if (owner && !cfuti_unqueue(r->map->pool, &p->f)) cfuti_result(&p->f, CFUT_FOREVER, true);
+    if (!p->ran) cfuti_map_skip(p->map, p->lo, p->hi, CFUT_ABANDONED);
 }
 
 /* Takes chunks from the common counter. */
@@ -11304,15 +11316,12 @@ static int cfuti_map_join(cfuti_map_state *m, cfuti_piece *p)
 enum { CFUTI_SHARES = 16 };
 
 typedef struct cfuti_shares {
+    cfuti_duty duty;
     cfuti_map_state *map;
     cfut_executor *ex;
     bool caller_runs;
     size_t want, n;                 /* how many are to be submitted, and are */
     int status;                     /* why one did not run */
-    /* what the caller's thread is in besides */
-    uintptr_t top;
-    cfuti_range *range;
-    struct cfuti_shares *outer;
     cfuti_piece share[CFUTI_SHARES];
     cfuti_piece mine;               /* the caller's */
 } cfuti_shares;
@@ -11340,75 +11349,42 @@ static void cfuti_shares_join(cfuti_shares *s)
         int status = cfuti_map_join(m, &s->share[i]);
 
         if (!s->share[i].ran) s->status = status;
+        if (status == CFUT_FORKED) m->code = status;    /* which items it has is not known */
     }
     if (m->next < m->n) cfuti_map_skip(m, m->next, m->n, s->status);    /* no share took it */
-}
-
-static void cfuti_shares_run_mine(void *arg)
-{
-    cfuti_shares *s = (cfuti_shares *)arg;
-
-    cfuti_piece_init(&s->mine, s->map, 0, 0);
-    cfuti_piece_run(&s->mine, &cfuti_share_task);
 }
 
 /* If the caller takes part, what has not started then need not. */
 static void cfuti_shares_run(void *arg)
 {
     cfuti_shares *s = (cfuti_shares *)arg;
+    cfuti_thread *t = cfuti_self();
 
+    cfuti_duty_begin(t, &s->duty);
     cfuti_shares_submit(s);
     if (s->caller_runs) {
-        cfuti_beyond_pad(cfuti_shares_run_mine, s);
+        cfuti_piece_init(&s->mine, s->map, 0, 0);
+        cfuti_piece_run(&s->mine, &cfuti_share_task);
         cfuti_shares_cancel(s);
     }
     cfuti_shares_join(s);
+    cfuti_duty_end(t, &s->duty);
 }
 
-/* The shares that ran on this thread, as an executor did so within submit, end here. */
-static CFUTI_RARE void cfuti_shares_end_here(cfuti_shares *s)
+/* An item or a task has ended the thread: the caller's own share, or what an executor ran
+   within submit, or what ran within a wait. No share may outlive its stack. */
+static CFUTI_RARE void cfuti_abandon_shares(cfuti_duty *d)
 {
-    for (uintptr_t top = cfuti_top(); top && top != s->top; top = cfuti_outside(top)) {
-        const cfuti_frame *frame = top & 1 ? NULL : (const cfuti_frame *)top;
+    cfuti_shares *s = CFUTI_OUTER(cfuti_shares, duty, d);
 
-        for (size_t i = 0; frame && i < s->n; i++) {
-            if (frame->future != &s->share[i].f) continue;
-            cfuti_complete(frame->future, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
-        }
-    }
-}
-
-/* An item or a task has ended the thread: its own share, or what an executor ran within
-   submit, or what ran within a wait. Nothing may outlive its stack. */
-static CFUTI_RARE void cfuti_abandon_shares(cfuti_thread *t, const cfuti_shares *end)
-{
-    while (t->sharing != end) {
-        cfuti_shares *s = t->sharing;
-
-        t->sharing = s->outer;
-        cfuti_store_relaxed(&s->map->scope.stop, 1u);   /* relaxed: nothing else travels */
-        cfuti_shares_end_here(s);
-        cfuti_shares_cancel(s);
-        cfuti_shares_join(s);
-    }
-}
-
-/* On a thread that is not sheltered. */
-static CFUTI_RARE void cfuti_shares_lost(void *arg)
-{
-    const cfuti_shares *s = (const cfuti_shares *)arg;
-    cfuti_thread *t = cfuti_self();
-
-    t->ending = true;
-    cfuti_abandon_ranges(t, s->range);
-    cfuti_place_here()->top = s->top;
-    cfuti_abandon_shares(t, s->outer);
+    cfuti_store_relaxed(&s->map->scope.stop, 1u);       /* relaxed: nothing else travels */
+    cfuti_shares_cancel(s);
+    cfuti_shares_join(s);
 }
 
 /* The map by a common counter; the caller takes part if it may. */
 static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
-    cfuti_thread *t = cfuti_self();
     cfuti_shares s;
     size_t k = cfut_executor_max_workers(ex);
 
@@ -11422,13 +11398,8 @@ static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, b
     s.want = k;
     s.n = 0;
     s.status = CFUT_CANCELLED;
-    s.top = cfuti_top();
-    s.range = t->range;
-    s.outer = t->sharing;
-    t->sharing = &s;
-    if (cfuti_is_sheltered(t)) cfuti_shares_run(&s);
-    else cfuti_guard(cfuti_shares_run, cfuti_shares_lost, &s);
-    t->sharing = s.outer;
+    s.duty.kind = CFUTI_SHARING;
+    cfuti_call_user(cfuti_self(), cfuti_shares_run, &s);
 }
 
 /* How long a map may be quiet: as long as its caller spins, within its limit. */
@@ -11594,7 +11565,10 @@ static void cfuti_window_run(cfuti_window *w)
 
         int status = w->it.mine ? (int)CFUT_OK : cfuti_iter_wait(&w->it);
 
-        if (status == CFUT_FORKED) return;      /* the parent's parcels */
+        if (status == CFUT_FORKED) {            /* the parent's parcels */
+            cfuti_map_skip(w->map, 0, w->map->n, status);
+            return;
+        }
         if (status == CFUT_TIMEOUT) cfuti_window_stop(w);
         if (!w->it.mine) continue;
         w->it.unfinished--;
@@ -11815,6 +11789,18 @@ CFUTDEF cfut_stream *cfut_stream_open(cfut_executor *ex, const cfut_task *task, 
     return s;
 }
 
+/* A task that was in next has ended its thread, and the iteration with it: begins anew. */
+static CFUTI_RARE void cfuti_stream_resume(cfut_stream *s)
+{
+    s->it.status = CFUT_OK;
+    s->it.unfinished = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        if (!cfuti_cell_at(s, i)->busy) continue;
+        cfuti_iter_add(&s->it, &cfuti_cell_at(s, i)->f);
+        s->it.unfinished++;
+    }
+}
+
 /* The next cell that is done; NULL: *status says why not. */
 static cfuti_cell *cfuti_stream_wait(cfut_stream *s, cfut_ns timeout, int *status)
 {
@@ -11827,6 +11813,7 @@ static cfuti_cell *cfuti_stream_wait(cfut_stream *s, cfut_ns timeout, int *statu
         *status = cell->f.status;       /* it may have come since the time was over */
         return cell;
     }
+    if (CFUTI_UNLIKELY(s->it.status)) cfuti_stream_resume(s);
     s->it.deadline = cfuti_deadline(timeout);
     *status = CFUT_OK;
     if (!s->it.mine) *status = cfuti_iter_wait(&s->it);

@@ -1294,7 +1294,7 @@ static int fork_and_fail(const int *x, int *out)
 
         if (child == 0) {
             leaks_unknown = 1;
-            cfuti_self()->range->map->lock = 1;
+            CFUTI_OUTER(cfuti_range, duty, cfuti_self()->duty)->map->lock = 1;
             return 7;
         }
         *out = end_of(child);
@@ -1307,6 +1307,59 @@ CFUT_TASK(fork_and_fail, int, int);
 START_TEST(child_of_an_item_that_fails_there_ends)
 {
     expect_map_whose_child_ends(&fork_and_fail_task, 100);
+}
+END_TEST
+
+/* Of three items two run at once: one forks when the other is under way elsewhere. */
+static struct { cfut_executor *ex; bool caller_runs; pthread_t mapper; struct gate elsewhere, forked;
+                pid_t parent, child; } forker;
+
+static int fork_on_own_thread(const int *x, int *out)
+{
+    *out = *x;
+    if (getpid() != forker.parent) return CFUT_OK;
+    if (!pthread_equal(pthread_self(), forker.mapper)) {
+        gate_open(&forker.elsewhere);
+        gate_wait(&forker.forked);
+    } else if (!gate_is_open(&forker.forked)) {
+        gate_wait(&forker.elsewhere);
+        forker.child = fork();
+        if (forker.child) gate_open(&forker.forked);
+        else leaks_unknown = 1;
+    }
+    return CFUT_OK;
+}
+CFUT_TASK(fork_on_own_thread, int, int);
+
+static int map_and_fork(const int *x, int *out)
+{
+    int in[3] = { 0, 1, 2 }, got[3], status;
+
+    *out = *x;
+    forker.mapper = pthread_self();
+    status = fork_on_own_thread_map_with(forker.ex, in, got, 3, &(cfut_map_desc){
+        .caller_runs = forker.caller_runs });
+    if (getpid() != forker.parent) _exit(status == CFUT_FORKED ? 23 : 24);
+    return status;
+}
+CFUT_TASK(map_and_fork, int, int);
+
+/* SEM 80: what the parent's other threads had of it is missing in the child */
+START_TEST(map_whose_item_forks_says_so_in_the_child)
+{
+    cfut_executor *ex = pool_of(2), *other = pool_of(1);
+    map_and_fork_future f;
+
+    forker.ex = _i ? other : ex;
+    forker.caller_runs = _i;
+    forker.parent = getpid();
+    gate_init(&forker.elsewhere);
+    gate_init(&forker.forked);
+    map_and_fork_submit(ex, &f, 1);
+    ck_assert_int_eq(map_and_fork_result(&f), CFUT_OK);
+    ck_assert_int_eq(end_of(forker.child), 23);
+    end_pool(other);
+    end_pool(ex);
 }
 END_TEST
 
@@ -1581,6 +1634,7 @@ static void fill(TCase *tc)
         tcase_add_test(tc, fork_in_an_item_whose_child_returns_runs_nothing_of_the_parents);
         tcase_add_test(tc, child_of_an_item_that_leaves_ends);
         tcase_add_test(tc, child_of_an_item_that_fails_there_ends);
+    tcase_add_loop_test(tc, map_whose_item_forks_says_so_in_the_child, 0, 2);
         tcase_add_loop_test(tc, child_that_comes_back_into_a_wait_is_told_that_it_is_one, 0, 2);
         tcase_add_test(tc, process_pool_made_after_exit_began_is_refused);
         tcase_add_test(tc, child_of_a_callback_in_a_close_has_no_pool_to_end);

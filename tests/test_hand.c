@@ -891,6 +891,45 @@ START_TEST(task_that_waits_for_one_that_ends_its_thread_ends_with_it)
 }
 END_TEST
 
+static cfut_future never_left, kept_pending;
+
+static void run_leaver_of_two(cfut_future *f, void *unused)
+{
+    cfut_future *fs[2] = { &leaver.base, &kept_pending };
+
+    (void)f;
+    (void)unused;
+    leave_submit(&lister->base, &leaver, 1);
+    cfut_wait(fs, 2, CFUT_ALL_COMPLETED, CFUT_FOREVER);
+}
+
+static int finish_never_left(const int *x, int *out)
+{
+    *out = *x;
+    return cfut_finish(&never_left, CFUT_OK);
+}
+CFUT_TASK(finish_never_left, int, int);
+
+/* SEM 20, 24: what a callback waited for must not lead to its stack any more. */
+START_TEST(wait_in_a_callback_that_ends_its_thread_leaves_no_waiter_behind)
+{
+    struct lister l = { { &lister_ops, CFUT_OK }, { NULL }, 0, 0 };
+    finish_never_left_future f;
+
+    lister = &l;
+    cfut_future_init(&never_left);
+    cfut_future_init(&kept_pending);
+    cfut_on_done(&never_left, run_leaver_of_two, NULL);
+    finish_never_left_submit(&l.base, &f, 1);
+    thread_end(thread_start(run_listed_in_thread, &l));
+    ck_assert_int_eq(finish_never_left_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(leave_result(&leaver), CFUT_ABANDONED);
+    ck_assert_int_eq(cfut_result(&never_left), CFUT_OK);
+    ck_assert_uint_eq(kept_pending.state & CFUTI_LINK, 0);
+    ck_assert_int_eq(cfut_finish(&kept_pending, CFUT_OK), CFUT_OK);
+}
+END_TEST
+
 static int gather(const int *x, int *out)
 {
     square_future f[3];
@@ -1089,6 +1128,7 @@ static void fill_others(TCase *tc)
     tcase_add_test(tc, task_that_waits_for_one_queued_in_its_own_executor_runs_it);
     if (TASKS_CAN_EXIT)
         tcase_add_test(tc, task_that_waits_for_one_that_ends_its_thread_ends_with_it);
+    tcase_add_test(tc, wait_in_a_callback_that_ends_its_thread_leaves_no_waiter_behind);
     tcase_add_test(tc, task_that_waits_for_several_of_its_own_executor_runs_them);
     tcase_add_test(tc, reclaim_in_a_task_runs_what_its_own_executor_did_not_give_up);
     tcase_add_test(tc, task_that_waits_for_one_that_its_executor_cannot_give_up_sleeps);

@@ -2051,6 +2051,51 @@ START_TEST(map_in_a_task_of_a_pool_that_is_being_cancelled_is_refused)
 }
 END_TEST
 
+static struct counter workers_begun;
+
+static int second_fails(void *may_fail)
+{
+    if (counter_add(&workers_begun, 1) == 1) return 0;
+    gate_wait(may_fail);
+    return 1;
+}
+
+struct breaking { cfut_executor *ex; struct gate *may_fail; };
+
+static int break_the_pool(const struct breaking *b, int *out)
+{
+    *out = 1;
+    gate_open(b->may_fail);
+    while (cfuti_load_relaxed(&b->ex->status) != CFUT_BROKEN) test_sleep(CFUT_US(100));
+    return CFUT_OK;
+}
+CFUT_TASK(break_the_pool, struct breaking, int);
+
+/* SEM 77: what has not begun is as good as queued. */
+START_TEST(map_whose_pool_breaks_begins_no_more_items)
+{
+    enum { N = 50 };
+    struct gate may_fail;
+    struct breaking in[N];
+    int out[N] = { 0 }, status[N], ran = 0;
+    cfut_executor *ex;
+
+    gate_init(&may_fail);
+    counter_init(&workers_begun);
+    ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 2, .initializer = second_fails, .init_arg = &may_fail });
+    for (int i = 0; i < N; i++) in[i] = (struct breaking){ ex, &may_fail };
+    ck_assert_int_eq(break_the_pool_map_with(ex, in, out, N, &(cfut_map_desc){
+        .status = status }), CFUT_BROKEN);
+    for (int i = 0; i < N; i++) {
+        ran += out[i];
+        ck_assert_int_eq(status[i], out[i] ? CFUT_OK : CFUT_BROKEN);
+    }
+    ck_assert_int_eq(ran, 1);
+    cfut_shutdown(ex, CFUT_DRAIN);
+}
+END_TEST
+
 /* The caller's item waits until a worker has one, and ends its thread; the worker's
    item goes on until it is told to stop. */
 struct leaving { pthread_t caller; struct gate worker_runs; int after; };
@@ -2201,6 +2246,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, stream_of_nobody_and_before_its_first_item);
     tcase_add_test(tc, stream_on_an_executor_without_workers_yields_its_status);
     tcase_add_test(tc, stream_as_completed_that_is_not_done_in_time_yields_nothing);
+    tcase_add_test(tc, map_whose_pool_breaks_begins_no_more_items);
     tcase_add_loop_test(tc, map_whose_caller_leaves_by_an_item_is_stopped_elsewhere, 0, 2);
 }
 

@@ -1916,6 +1916,199 @@ START_TEST(pthread_exit_below_an_iteration_ends_both)
 }
 END_TEST
 
+static int open_and_leave(struct gate *const *gate)
+{
+    gate_open(*gate);
+    pthread_exit(NULL);
+}
+CFUT_ACTION(open_and_leave, struct gate *);
+
+/* Two items of a task's map: the one on its own thread runs the leaver within a wait, the
+   other one waits for that elsewhere. */
+struct left_map {
+    cfut_executor *home, *ex;
+    pthread_t mapper;
+    open_and_leave_future leaver;
+    struct gate elsewhere, leaving;
+    int told;                           /* elsewhere */
+};
+
+static int run_or_await_leaver(struct left_map *const *in)
+{
+    struct left_map *m = *in;
+
+    if (pthread_equal(pthread_self(), m->mapper)) {
+        gate_wait(&m->elsewhere);
+        open_and_leave_submit(m->home, &m->leaver, &m->leaving);
+        return open_and_leave_result(&m->leaver);
+    }
+    gate_open(&m->elsewhere);
+    gate_wait(&m->leaving);
+    return m->told = open_and_leave_result(&m->leaver);
+}
+CFUT_ACTION(run_or_await_leaver, struct left_map *);
+
+static int map_two(struct left_map *const *in)
+{
+    struct left_map *m = *in, *items[2] = { m, m };
+
+    m->mapper = pthread_self();
+    return run_or_await_leaver_map_with(m->ex, items, 2, &(cfut_map_desc){
+        .caller_runs = m->ex != m->home });
+}
+CFUT_ACTION(map_two, struct left_map *);
+
+/* SEM 20: on the thread that ends the leaver comes first, then the map outside of it. */
+START_TEST(pthread_exit_below_a_map_whose_other_part_waits_for_it_is_no_circle)
+{
+    cfut_executor *home = pool_of(2), *other = pool_of(1);
+    struct left_map m = { .home = home, .ex = _i ? other : home };
+    map_two_future f;
+
+    gate_init(&m.elsewhere);
+    gate_init(&m.leaving);
+    map_two_submit(home, &f, &m);
+    ck_assert_int_eq(map_two_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(open_and_leave_result(&m.leaver), CFUT_ABANDONED);
+    ck_assert_int_eq(m.told, CFUT_ABANDONED);
+    cfut_shutdown(home, CFUT_DRAIN);
+    cfut_shutdown(other, CFUT_DRAIN);
+}
+END_TEST
+
+static void run_leaver_here(cfut_future *f, void *leaver)
+{
+    (void)f;
+    go_below_submit(cfut_current(), leaver, 0);
+    go_below_result(leaver);
+}
+
+struct later { go_below_future leaver; bool was_done; };
+
+static void reclaim_leaver(cfut_future *f, void *arg)
+{
+    struct later *l = arg;
+    cfut_future *fs[1] = { &l->leaver.base };
+
+    (void)f;
+    cfut_reclaim(fs, 1);
+    l->was_done = cfut_done(fs[0]);
+}
+
+static int finish_by_hand(cfut_future *const *f)
+{
+    return cfut_finish(*f, CFUT_OK);
+}
+CFUT_ACTION(finish_by_hand, cfut_future *);
+
+/* SEM 20, 24: what the callback has run is at its end before the next callback comes. */
+START_TEST(callback_after_one_that_ran_a_leaver_may_reclaim_that)
+{
+    cfut_executor *one = pool_of(1);
+    cfut_future by_hand;
+    struct later l = { .was_done = false };
+    finish_by_hand_future f;
+
+    cfut_future_init(&by_hand);
+    cfut_on_done(&by_hand, run_leaver_here, &l.leaver);
+    cfut_on_done(&by_hand, reclaim_leaver, &l);
+    finish_by_hand_submit(one, &f, &by_hand);
+    ck_assert_int_eq(finish_by_hand_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(cfut_result(&by_hand), CFUT_OK);
+    ck_assert(l.was_done);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+static cfut_iter reused_iter;
+static square_future before_leaver[3];
+static go_below_future iterated_leaver;
+
+/* The leaver is the last that the second call of next runs; the others are there. */
+static int iterate_over_leaver(const int *unused, int *out)
+{
+    cfut_future *fs[4];
+
+    for (int i = 0; i < 3; i++) fs[i] = square_submit(cfut_current(), &before_leaver[i], i);
+    for (int i = 0; i < 3; i++) square_result(&before_leaver[i]);
+    fs[3] = go_below_submit(cfut_current(), &iterated_leaver, 0);
+    cfut_as_completed(&reused_iter, fs, 4, CFUT_FOREVER);
+    *out = *unused;
+    while (cfut_next(&reused_iter)) {}
+    return CFUT_OK;
+}
+CFUT_TASK(iterate_over_leaver, int, int);
+
+/* SEM 20, 51: it is ended, and its place serves another one, which misses none. */
+START_TEST(iterator_whose_task_was_left_is_ended)
+{
+    cfut_executor *one = pool_of(1);
+    cfut_future *fs[4];
+    iterate_over_leaver_future f;
+    int n = 0;
+
+    iterate_over_leaver_submit(one, &f, 1);
+    ck_assert_int_eq(iterate_over_leaver_result(&f), CFUT_ABANDONED);
+    ck_assert_ptr_null(cfut_next(&reused_iter));
+    ck_assert_int_eq(reused_iter.status, CFUT_END);
+    for (int i = 0; i < 3; i++) fs[i] = &before_leaver[i].base;
+    fs[3] = &iterated_leaver.base;
+    ck_assert_int_eq(cfut_as_completed(&reused_iter, fs, 4, CFUT_SEC(5)), CFUT_OK);
+    while (cfut_next(&reused_iter)) n++;
+    ck_assert_int_eq(n, 4);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
+static cfut_stream *reused_stream;
+
+/* Four items: 3, 2, 1, 0. */
+static int pull_down(void *left, void *in)
+{
+    int *n = left;
+
+    if (*n < 0) return CFUT_END;
+    *(int *)in = (*n)--;
+    return CFUT_OK;
+}
+
+static int leave_at_two(const int *n, int *out)
+{
+    *out = *n;
+    if (*n == 2) pthread_exit(NULL);
+    return CFUT_OK;
+}
+CFUT_TASK(leave_at_two, int, int);
+
+static int stream_over_leaver(int *const *left)
+{
+    int out;
+
+    reused_stream = cfut_stream_open(cfut_current(), &leave_at_two_task, pull_down, *left,
+                                     &(cfut_stream_desc){ .buffersize = 3, .as_completed = true });
+    while (cfut_stream_next(reused_stream, &out) != CFUT_END) {}
+    return CFUT_OK;
+}
+CFUT_ACTION(stream_over_leaver, int *);
+
+/* SEM 20, 58: the first was yielded, the others come in another thread. */
+START_TEST(stream_whose_task_was_left_goes_on)
+{
+    cfut_executor *one = pool_of(1);
+    int left = 3, abandoned = 0, all = 0, out;
+    stream_over_leaver_future f;
+
+    stream_over_leaver_submit(one, &f, &left);
+    ck_assert_int_eq(stream_over_leaver_result(&f), CFUT_ABANDONED);
+    for (int status; (status = cfut_stream_next(reused_stream, &out)) != CFUT_END; all++)
+        abandoned += status == CFUT_ABANDONED;
+    ck_assert_int_eq(all, 3);
+    ck_assert_int_eq(abandoned, 1);
+    cfut_stream_close(reused_stream);
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
 /* ---- what is told of a circle ---- */
 
 enum { RING = 12 };
@@ -1970,6 +2163,11 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, nested_recursion_with_one_worker_ends);
     tcase_add_test(tc, pthread_exit_below_many_tasks_ends_them_all);
     tcase_add_test(tc, pthread_exit_below_an_iteration_ends_both);
+    tcase_add_loop_test(tc, pthread_exit_below_a_map_whose_other_part_waits_for_it_is_no_circle, 0,
+                        2);
+    tcase_add_test(tc, callback_after_one_that_ran_a_leaver_may_reclaim_that);
+    tcase_add_test(tc, iterator_whose_task_was_left_is_ended);
+    tcase_add_test(tc, stream_whose_task_was_left_goes_on);
     tcase_add_test(tc, text_of_a_large_circle_names_its_first_tasks);
     tcase_add_test(tc, nested_recursion_in_a_pool_ends);
     tcase_add_test(tc, nested_recursion_inline_ends);

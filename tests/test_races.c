@@ -1558,7 +1558,7 @@ static int leave_a_task(const int *i, long *depth)
     if (!stack_begins || at > stack_begins)
         stack_begins = at;
     *depth = (long)(stack_begins - at);
-    cfuti_store_relaxed(&cfuti_self()->range->map->quiet, 1u);
+    cfuti_store_relaxed(&CFUTI_OUTER(cfuti_range, duty, cfuti_self()->duty)->map->quiet, 1u);
     square_submit(cfut_current(), &left_behind[*i], *i);
     return CFUT_OK;
 }

@@ -571,9 +571,11 @@ SCENARIO(map_beside_cancelling_close, "Each item has run, or is told to be cance
 
 static int item_alone_fn(const void *in, void *out)
 {
-    const cfuti_range *r = cfuti_self()->range;
+    cfuti_duty *d = cfuti_self()->duty;
+    const cfuti_map_state *m = CFUTI_OUTER(cfuti_range, duty, d)->map;
 
-    for (const cfuti_range *o = r; o; o = o->outer) x_check(o->map == r->map);
+    for (; d; d = d->outer)
+        x_check(d->kind != CFUTI_MAPPING || CFUTI_OUTER(cfuti_range, duty, d)->map == m);
     x_pause(1);                     /* others come in between */
     return item_fn(in, out);
 }
