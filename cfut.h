@@ -197,7 +197,8 @@ THREAD POOLS
   should be under way at once.
   At exit() and at return from main, live pools are drained: what was
   submitted runs first (CFUT_EXIT_ABANDON: it does not). An exit inside a task
-  does not wait for that task.
+  waits neither for that task nor for those that wait for it (as far as deadlock
+  detection follows them), and runs itself what is queued behind such.
   After fork() the child's copies of all pools are inert: they answer
   CFUT_FORKED and nothing in them hangs.
   pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
@@ -6064,13 +6065,14 @@ static CFUTI_RARE void cfuti_worker_body(cfuti_worker *w)
 #if CFUTI_PROCESS
 static void cfuti_procs_thread(struct cfuti_procs *p);          /* >>process-pool */
 static void cfuti_procs_thread_lost(struct cfuti_procs *p);
-static void cfuti_procs_at_exit(void);
+static void cfuti_procs_help(struct cfuti_procs *p);
+static void cfuti_procs_at_exit(bool within);
 static void cfuti_procs_fork_child(void);
 #else
 static void cfuti_procs_thread(struct cfuti_procs *p) { (void)p; }
 static void cfuti_procs_thread_lost(struct cfuti_procs *p) { (void)p; }
 static void cfuti_procs_help(struct cfuti_procs *p) { (void)p; }
-static void cfuti_procs_at_exit(void) { }
+static void cfuti_procs_at_exit(bool within) { (void)within; }
 static void cfuti_procs_fork_child(void) { }
 #endif
 
@@ -6571,63 +6573,8 @@ static CFUTI_RARE int cfuti_pool_create(cfuti_pool **pool, const cfut_thread_poo
 
 /* ---- exit ---- */
 
-/* Whether every worker of p but self is parked, or waits for a task that only
-   self could finish. */
-static bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f, cfuti_thread **victim,
-                              bool *busy);      /* >>graph */
-
-static CFUTI_RARE bool cfuti_other_done(cfuti_pool *p, cfuti_worker *w)
-{
-    cfuti_worker *parked;
-    cfuti_thread *t = NULL, *victim;
-    bool busy, done;
-
-    cfuti_lock(&p->lock);
-    for (parked = p->parked_first; parked && parked != w; ) parked = parked->next_parked;
-    done = parked || !w->used || w->gone;
-    if (!done) t = cfuti_load_acquire(&w->record);      /* acquire: from its start */
-    cfuti_unlock(&p->lock);
-    return done || (t && t->waiting && cfuti_graph_stuck(cfuti_self(), t->waiting, &victim, &busy));
-}
-
-static CFUTI_RARE bool cfuti_others_done(cfuti_pool *p, const cfuti_worker *self)
-{
-    bool done = !cfuti_inbox_waits(p) && !cfuti_any_queued(p);
-
-    cfuti_lock(&cfuti_graph_lock);
-    for (size_t i = 0; i < p->high && done; i++)
-        done = &p->workers[i] == self || cfuti_other_done(p, &p->workers[i]);
-    cfuti_unlock(&cfuti_graph_lock);
-    return done;
-}
-
-/* exit() was called inside a task of p, which never returns: runs what is
-   queued here, and waits for all others but those that wait for this one. It
-   looks every millisecond: at exit, simple is better than another protocol. */
-static CFUTI_RARE void cfuti_drain_from_inside(cfuti_pool *p, cfuti_worker *w)
-{
-    cfuti_thread *t = cfuti_self();
-    cfut_future *f;
-
-    cfuti_pool_close(&p->base, CFUT_DRAIN);
-    do {
-        while ((f = cfuti_take_any(p)) != NULL) cfuti_execute(t, f);
-        if (cfuti_others_done(p, w)) return;
-        cfuti_nap(CFUT_MS(1));
-    } while (true);
-}
-
-/* The same for another pool, whose tasks may wait for the one that exits here. */
-static CFUTI_RARE void cfuti_drain_beside(cfuti_pool *p)
-{
-    bool done = false;
-
-    while (!done && cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_MS(1)) == CFUT_TIMEOUT) {
-        if (!cfuti_pool_use(p)) continue;
-        done = cfuti_others_done(p, NULL);
-        cfuti_pool_unuse(p);
-    }
-}
+/* A pool's exit, once it has come to its turn. */
+enum { CFUTI_EXIT_DRAINING = CFUT_EXIT_ABANDON + 1 };
 
 /* The next live pool to drain, or NULL. Each is drained once. */
 static cfuti_pool *cfuti_pool_to_drain(void)
@@ -6637,23 +6584,128 @@ static cfuti_pool *cfuti_pool_to_drain(void)
     cfuti_lock(&cfuti_registry_lock);
     cfuti_exiting = true;
     for (p = cfuti_registry; p && p->exit != CFUT_EXIT_DRAIN; ) p = p->next;
-    if (p) p->exit = CFUT_EXIT_ABANDON;
+    if (p) p->exit = CFUTI_EXIT_DRAINING;
     cfuti_unlock(&cfuti_registry_lock);
     return p;
 }
 
+/* EXIT WITHIN A TASK OR A CALLBACK
+
+   What stands on this thread never returns, and nobody is to wait for that; all else
+   comes to its end. So while the pools are drained, one by one as otherwise, this thread
+   runs what nobody else will: what is queued in the pool whose worker it is, and what is
+   queued behind workers that all wait for what stands here. A pool is drained when
+   nothing is queued there, and each worker is parked, gone, or so stuck. It looks each
+   millisecond, and believes what it has seen twice, as a task may have submitted to
+   another pool in between: at exit, simple is better than another protocol. */
+
+static CFUTI_RARE bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f,
+                                         cfuti_thread **victim, bool *busy);   /* >>graph */
+static CFUTI_RARE bool cfuti_manages(const cfuti_thread *t);                    /* >>waiters */
+
+enum { CFUTI_IS_GONE, CFUTI_IS_PARKED, CFUTI_IS_STUCK, CFUTI_IS_BUSY };
+
+/* Under the graph lock: whether t waits for what stands on this thread, or is it. */
+static bool cfuti_is_stuck_here(cfuti_thread *t)
+{
+    cfuti_thread *self = cfuti_self(), *victim;
+    bool busy;
+
+    return t == self ||
+           (t && t->waiting && cfuti_graph_stuck(self, t->waiting, &victim, &busy));
+}
+
+/* Under the graph lock. */
+static CFUTI_RARE int cfuti_worker_is(cfuti_worker *w)
+{
+    cfuti_pool *p = w->pool;
+    cfuti_worker *parked;
+    cfuti_thread *t = NULL;
+    bool gone;
+
+    cfuti_lock(&p->lock);
+    for (parked = p->parked_first; parked && parked != w; ) parked = parked->next_parked;
+    gone = !w->used || w->gone;
+    if (!gone) t = cfuti_load_acquire(&w->record);      /* acquire: from its start */
+    cfuti_unlock(&p->lock);
+    if (parked) return CFUTI_IS_PARKED;
+    if (gone) return CFUTI_IS_GONE;
+    return cfuti_is_stuck_here(t) ? CFUTI_IS_STUCK : CFUTI_IS_BUSY;
+}
+
+/* Whether all workers of p are something but this and that. */
+static CFUTI_RARE bool cfuti_no_worker_is(cfuti_pool *p, int one, int other)
+{
+    bool none = true;
+
+    cfuti_lock(&cfuti_graph_lock);
+    for (size_t i = 0; i < p->high && none; i++) {
+        int is = cfuti_worker_is(&p->workers[i]);
+
+        none = is != one && is != other;
+    }
+    cfuti_unlock(&cfuti_graph_lock);
+    return none;
+}
+
+/* Takes one of those that nobody else will run, or NULL. */
+static CFUTI_RARE cfut_future *cfuti_take_left(void)
+{
+    const cfuti_worker *w = cfuti_self()->worker;
+    cfut_future *f = NULL;
+
+    cfuti_lock(&cfuti_registry_lock);
+    for (cfuti_pool *p = cfuti_registry; p && !f; p = p->next) {
+        if (p->exit == CFUT_EXIT_ABANDON || cfuti_pool_is_forked(p)) continue;
+        if ((w && w->pool == p) || cfuti_no_worker_is(p, CFUTI_IS_PARKED, CFUTI_IS_BUSY))
+            f = cfuti_take_any(p);
+    }
+    cfuti_unlock(&cfuti_registry_lock);
+    return f;
+}
+
+/* Until drained(p) has been true twice. */
+static CFUTI_RARE void cfuti_drain_within(bool (*drained)(void *), void *p)
+{
+    cfuti_thread *t = cfuti_self();
+    int seen = 0;
+
+    while (seen < 2) {
+        cfut_future *f = cfuti_take_left();
+
+        if (f) cfuti_execute_guarded(t, f);
+        if (cfuti_manages(t)) cfuti_procs_help(t->managing);
+        seen = !f && drained(p) ? seen + 1 : 0;
+        if (!f) cfuti_nap(CFUT_MS(1));
+    }
+}
+
+static CFUTI_RARE bool cfuti_pool_is_drained(void *pool)
+{
+    cfuti_pool *p = (cfuti_pool *)pool;
+    bool drained;
+
+    if (!cfuti_pool_use(p)) return true;
+    drained = !cfuti_inbox_waits(p) && !cfuti_any_queued(p) &&
+              cfuti_no_worker_is(p, CFUTI_IS_BUSY, CFUTI_IS_BUSY);
+    cfuti_pool_unuse(p);
+    return drained;
+}
+
 static CFUTI_RARE void cfuti_at_exit(void)
 {
-    cfuti_worker *w = cfuti_self()->worker;
+    bool within = cfuti_is_working(cfuti_self());
     cfuti_pool *p;
 
     while ((p = cfuti_pool_to_drain()) != NULL) {
         if (cfuti_pool_is_forked(p)) continue;
-        if (w && w->pool == p) cfuti_drain_from_inside(p, w);
-        else if (cfuti_is_working(cfuti_self())) cfuti_drain_beside(p);
-        else cfuti_pool_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
+        if (within) {
+            cfuti_pool_close(&p->base, CFUT_DRAIN);
+            cfuti_drain_within(cfuti_pool_is_drained, p);
+        }
+        cfuti_pool_shutdown(&p->base, CFUT_DRAIN, within ? CFUT_MS(1) : CFUT_FOREVER);
     }
-    cfuti_procs_at_exit();
+    cfuti_procs_at_exit(within);
     cfuti_trace_stop();
 }
 
@@ -9512,12 +9564,35 @@ static cfuti_procs *cfuti_procs_to_drain(void)
     return p;
 }
 
-static void cfuti_procs_at_exit(void)
+/* As a thread pool; or the manager is this thread, and has nothing left to bring about. */
+static CFUTI_RARE bool cfuti_procs_is_drained(void *pool)
+{
+    cfuti_procs *p = (cfuti_procs *)pool;
+    cfuti_thread *manager;
+    bool idle, stuck;
+
+    if (cfuti_load_acquire(&p->ended)) return true;     /* acquire: as cfuti_ended_wait */
+    cfuti_lock(&p->lock);
+    idle = !p->first && !p->outstanding && !p->failing;
+    cfuti_unlock(&p->lock);
+    cfuti_lock(&cfuti_graph_lock);
+    manager = cfuti_load_acquire(&p->manager);          /* acquire: from its start */
+    stuck = cfuti_is_stuck_here(manager) && (manager != cfuti_self() || idle);
+    cfuti_unlock(&cfuti_graph_lock);
+    return stuck;
+}
+
+static void cfuti_procs_at_exit(bool within)
 {
     cfuti_procs *p;
 
-    while ((p = cfuti_procs_to_drain()) != NULL)
-        cfuti_procs_shutdown(&p->base, CFUT_DRAIN, CFUT_FOREVER);
+    while ((p = cfuti_procs_to_drain()) != NULL) {
+        if (within) {
+            cfuti_procs_close(&p->base, CFUT_DRAIN);
+            cfuti_drain_within(cfuti_procs_is_drained, p);
+        }
+        cfuti_procs_shutdown(&p->base, CFUT_DRAIN, within ? CFUT_MS(1) : CFUT_FOREVER);
+    }
 }
 
 static void cfuti_procs_fork_child(void)
@@ -9648,7 +9723,8 @@ static CFUTI_RARE bool cfuti_graph_stuck(cfuti_thread *self, cfut_future *f,
                                                                not seen yet is not blocked */
         bool stuck = false;
 
-        if (owner & 1)
+        if (cfuti_notice_of(f)) stuck = true;           /* self is in a callback of it */
+        else if (owner & 1)
             stuck = cfuti_graph_reach(self, cfuti_graph_thread(owner), epoch, &list);
         else if (owner && !(owner & 2) && cfuti_graph_procs(owner))
             stuck = cfuti_graph_reach(self, cfuti_graph_manager(cfuti_graph_procs(owner)), epoch,

@@ -583,11 +583,101 @@ START_TEST(exit_in_task_that_another_waits_for_does_not_hang)
 }
 END_TEST
 
+static void exit_in_task_that_the_only_worker_waits_for(void)
+{
+    cfut_executor *ex = pool_of(1), *other = pool_of(1);
+
+    gate_init(&late.go);
+    leave_when_told_submit(ex, &late_future, 14);
+    wait_for_leaver_submit(other, &waits_for_it, 0);
+    submit_ticks(other, 0, TICKS);              /* nobody else will run them */
+    for (;;)
+        pause();
+}
+
+/* SEM 79 */
+START_TEST(exit_in_task_runs_what_is_queued_behind_one_that_waits_for_it)
+{
+    ck_assert_int_eq(run_process(exit_in_task_that_the_only_worker_waits_for), 14);
+    ck_assert_int_eq(told(&shared->ran), TICKS);
+}
+END_TEST
+
+static cfut_executor *pool_of_leaver;
+
+static int tick_behind_leaver(const int *pools)
+{
+    static tick_future f[2];
+    int status;
+
+    gate_open(&late.go);
+    test_sleep(CFUT_MS(*pools * 30));           /* the leaver drains this pool by then, likely */
+    tick_submit(pool_of_leaver, &f[*pools], 1);
+    status = tick_result(&f[*pools]);
+    __atomic_add_fetch(&shared->ran, 1, __ATOMIC_SEQ_CST);
+    return status;
+}
+CFUT_ACTION(tick_behind_leaver, int);
+
+static void exit_in_task_before_what_others_wait_for(void)
+{
+    static tick_behind_leaver_future f[2];
+    cfut_executor *other;
+
+    pool_of_leaver = pool_of(1);
+    other = pool_of(2);
+    gate_init(&late.go);
+    leave_when_told_submit(pool_of_leaver, &late_future, 14);
+    for (int i = 0; i < 2; i++) tick_behind_leaver_submit(other, &f[i], i);
+    for (;;)
+        pause();
+}
+
+/* SEM 79: though the other pool's turn comes first */
+START_TEST(exit_in_task_runs_what_another_pool_waits_for)
+{
+    ck_assert_int_eq(run_process(exit_in_task_before_what_others_wait_for), 14);
+    ck_assert_int_eq(told(&shared->ran), 2 + 2);
+}
+END_TEST
+
 static void leave_in_callback(cfut_future *f, void *user)
 {
     (void)f;
     exit(*(int *)user);
 }
+
+static cfut_future by_hand;
+static int hand_code = 17;
+
+static int await_hand(const int *unused)
+{
+    (void)unused;
+    gate_open(&late.go);
+    return cfut_result(&by_hand);
+}
+CFUT_ACTION(await_hand, int);
+static await_hand_future waits_for_hand;
+
+static void exit_in_callback_of_what_a_task_waits_for(void)
+{
+    gate_init(&late.go);
+    cfut_future_init(&by_hand);
+    cfut_on_done(&by_hand, leave_in_callback, &hand_code);
+    await_hand_submit(pool_of(1), &waits_for_hand, 0);
+    gate_wait(&late.go);
+    test_sleep(CFUT_MS(20));
+    cfut_finish(&by_hand, CFUT_OK);
+    tell(&shared->wrong, 1);
+}
+
+/* SEM 25, 79 */
+START_TEST(exit_in_callback_of_what_a_task_waits_for_does_not_hang)
+{
+    ck_assert_int_eq(run_process(exit_in_callback_of_what_a_task_waits_for), 17);
+    ck_assert_int_eq(told(&shared->wrong), 0);
+}
+END_TEST
 
 static int callback_code = 15;
 static square_future with_callback;
@@ -1605,6 +1695,9 @@ static void fill(TCase *tc)
     tcase_add_test(tc, exit_in_task_waits_for_one_that_waits_for_another_pool);
     tcase_add_test(tc, exit_in_task_drains_all_pools);
     tcase_add_test(tc, exit_in_task_that_another_waits_for_does_not_hang);
+    tcase_add_test(tc, exit_in_task_runs_what_is_queued_behind_one_that_waits_for_it);
+    tcase_add_test(tc, exit_in_task_runs_what_another_pool_waits_for);
+    tcase_add_test(tc, exit_in_callback_of_what_a_task_waits_for_does_not_hang);
     tcase_add_test(tc, exit_in_callback_drains_the_queue);
     tcase_add_test(tc, exit_in_task_of_pool_to_abandon_runs_nothing_more);
     tcase_add_test(tc, exit_while_threads_wait_for_results_drains);

@@ -826,6 +826,70 @@ START_TEST(return_from_main_abandons_if_told_so)
 }
 END_TEST
 
+static int exit_when_waited_for(const int *code, int *unused)
+{
+    *unused = 0;
+    linger(&board()->started, 1);
+    test_sleep(CFUT_MS(20));            /* the callback waits by then, likely */
+    exit(*code);
+}
+CFUT_TASK(exit_when_waited_for, int, int);
+
+static void wait_for_exiting(cfut_future *f, void *exiting)
+{
+    (void)f;
+    atomic_fetch_add(&board()->started, 1);
+    cfut_result(exiting);
+}
+
+/* A callback of the process pool waits for the thread's task that exits. */
+static int exit_beside_callback(void)
+{
+    static exit_when_waited_for_future exiting;
+    static square_future f;
+    cfut_executor *ex = procs(1), *threads = cfut_thread_pool(NULL);
+
+    exit_when_waited_for_submit(threads, &exiting, 0);
+    square_submit(ex, &f, 3);
+    cfut_on_done(&f.base, wait_for_exiting, &exiting);
+    for (;;) pause();
+}
+
+static void exit_here(cfut_future *f, void *unused)
+{
+    (void)f;
+    (void)unused;
+    exit(0);
+}
+
+/* The callback has the manager's thread, and much is queued. */
+static int exit_in_callback(void)
+{
+    enum { N = 20 };
+    static tally_future f[N];
+    static square_future first;
+    cfut_executor *ex = procs(1);
+
+    square_submit(ex, &first, 3);
+    for (int i = 0; i < N; i++) tally_submit(ex, &f[i], 1);
+    cfut_on_done(&first.base, exit_here, NULL);
+    for (;;) pause();
+}
+
+/* SEM 79 */
+START_TEST(exit_beside_a_callback_that_waits_for_it_does_not_hang)
+{
+    run_role("exit_beside_callback");
+}
+END_TEST
+
+START_TEST(exit_in_a_callback_drains)
+{
+    run_role("exit_in_callback");
+    ck_assert_int_eq(atomic_load(&board()->at[1]), 20);
+}
+END_TEST
+
 /* What the host has registered for its exit runs in no worker, though one calls
    exit(). */
 static int exit_in_worker(void)
@@ -1055,6 +1119,8 @@ static void fill_others(TCase *tc)
     tcase_add_test(tc, death_of_the_host_ends_helper_and_workers);
     tcase_add_test(tc, return_from_main_drains);
     tcase_add_test(tc, return_from_main_abandons_if_told_so);
+    tcase_add_test(tc, exit_beside_a_callback_that_waits_for_it_does_not_hang);
+    tcase_add_test(tc, exit_in_a_callback_drains);
     tcase_add_test(tc, exit_handler_of_the_host_does_not_run_in_workers);
     tcase_add_test(tc, fork_of_the_host_leaves_an_inert_copy);
     tcase_add_test(tc, child_of_a_dead_host_does_not_keep_the_pool_alive);
@@ -1073,6 +1139,8 @@ static const struct role roles[] = {
     { "be_killed", be_killed },
     { "leave_draining", leave_draining },
     { "leave_abandoning", leave_abandoning },
+    { "exit_beside_callback", exit_beside_callback },
+    { "exit_in_callback", exit_in_callback },
     { "exit_in_worker", exit_in_worker },
     { "fork_the_host", fork_the_host },
     { "fork_and_be_killed", fork_and_be_killed },
