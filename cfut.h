@@ -6146,7 +6146,7 @@ static void cfuti_orphan_take(cfuti_thread *t, cfuti_orphan *o)
     case CFUTI_FAILING: o->copy.failing = *CFUTI_OUTER(cfuti_failing, duty, d); break;
     case CFUTI_HELPING: o->copy.helping = *CFUTI_OUTER(cfuti_helping, duty, d); break;
     case CFUTI_COLLECTING: o->copy.collecting = *CFUTI_OUTER(cfuti_collecting, duty, d); break;
-    case CFUTI_MAPPING: case CFUTI_SHARING: break;
+    default: break;                 /* MAPPING, SHARING */
     }
 }
 
@@ -6190,7 +6190,7 @@ static CFUTI_RARE void cfuti_finish_orphan(cfuti_thread *t, cfuti_orphan *o)
     case CFUTI_HELPING: cfuti_result_slow(o->copy.helping.f, CFUT_FOREVER, true); break;
     case CFUTI_COLLECTING: cfuti_abandon_collector(o->copy.collecting.c); break;
     case CFUTI_MAPPING: cfuti_abandon_range(t, o->duty); break;
-    case CFUTI_SHARING: cfuti_abandon_shares(o->duty); break;
+    default: cfuti_abandon_shares(o->duty);
     }
 }
 
@@ -11337,8 +11337,10 @@ static CFUTI_RARE void cfuti_abandon_range(const cfuti_thread *t, cfuti_duty *d)
 
     for (size_t i = r->batch; r->map->status && i < r->at - 1; i++)
         r->map->status[i] = CFUT_OK;    /* what came before it in its batch */
-    if (r->at > 0 && !p) cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
-    if (!p) return;
+    if (!p) {
+        cfuti_map_skip(r->map, r->at - 1, r->hi, CFUT_ABANDONED);
+        return;
+    }
     owner = cfuti_load_relaxed(&p->f.owner);    /* relaxed: a thief's, or our own */
     if (owner == ((uintptr_t)t | 1)) return;    /* joined: it ran here */
     if (owner && !cfuti_unqueue(r->map->pool, &p->f)) cfuti_result(&p->f, CFUT_FOREVER, true);
