@@ -1490,6 +1490,8 @@ enum {
     CFUTI_AHEAD = 8,                /* how many futures ahead they are prefetched */
     CFUTI_CHUNK = 256,              /* most tasks that a worker claims at once */
     CFUTI_GATHER = 64,              /* tasks that are worth a claim, while they pour in */
+    CFUTI_CROWD = 2,                /* workers that keep up with tiny tasks from outside, */
+    CFUTI_BACKLOG = 256,            /* unless so many wait */
     CFUTI_FAIRNESS = 61,            /* every 61st pick looks outside first; prime,
                                        so as not to beat in time with a program */
     CFUTI_GRAVES = 256              /* ended pools whose handles still answer */
@@ -4730,6 +4732,8 @@ typedef struct cfuti_worker {
     cfut_ns chunk_began;            /* and when */
     bool token, idle;               /* under the pool's lock: see >>sleep */
     bool cold;                      /* its last sleep was long */
+    bool tiny;                      /* it takes tiny tasks from outside, and is counted */
+    bool crowded;                   /* it would, too, but is not needed */
     bool force;                     /* private tasks of others are worth a barrier; set under
                                        the pool's lock */
     char name[64];
@@ -4745,6 +4749,7 @@ typedef struct cfuti_worker {
     size_t strange;                 /* what stands below it was pushed by a thread that is
                                        gone; under lock */
     size_t lo, hi;                  /* its range of the inbox; written by the owner */
+    size_t seen;                    /* its lo, when it was watched */
     cfuti_thread *record;           /* its thread's; NULL: not running yet */
     char pad2[CFUTI_CACHE_LINE];
 } cfuti_worker;
@@ -4770,6 +4775,7 @@ struct cfuti_pool {
     uint32_t hint;                  /* see cfuti_hint_update; 0: nobody else could help */
     int refuse_inside;              /* a status for submits from its own tasks */
     size_t started;                 /* threads reserved, ever */
+    uint32_t tiny;                  /* workers that take tiny tasks from outside; atomic */
     char pad2[CFUTI_CACHE_LINE];
     /* workers */
     size_t head;                    /* the next index of the inbox to claim */
@@ -5281,6 +5287,12 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    its last sleep was much longer than a search, so that the next one will be,
    too; or when it has just woken a waiter that slept on the CPU which it would
    keep busy, and from which its next task is to come.
+   TINY TASKS FROM OUTSIDE. Two workers (CFUTI_CROWD) keep up with all producers, and
+   more only take the cache lines from them: with 16, a task cost 190 ns instead of 50.
+   So who is about to come back for tiny ones, while two others do, and few wait, parks
+   at once: or, if the token is free, takes it and watches. It looks each 50 us whether
+   the two go on, and searches if not. So a task behind one that turns out to be long
+   may wait that much longer, and the timer's slack.
    All of this is written under p->lock; hint repeats it in one word, for
    workers that push without the lock.
 
@@ -5303,13 +5315,17 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    A worker that claims a range of the inbox takes work out of sight until it
    has published the range: it is a pusher, too, with P1 and P2 seq_cst
    (cfuti_take).
-   If all others are parked, nobody can push, and K2 needs no barrier.
+   If all others are parked, nobody can push, and K2 needs no barrier. And who parks
+   while another one holds the token needs no K2: that one will put it down, with a K1
+   and a K2 of its own, which come later, as both are under the pool's lock. (Each
+   barrier interrupts all workers.)
    QUIET PUSHES, of a map's first worker (>>map), load the map's word quiet after P1,
-   and leave out P2 while it is set: the map's caller clears it, and then calls in its
-   place. Who parks later, as any worker does that is idle now or started then, takes
-   the pool's lock after that, and passes its barrier: so K2 sees a quiet push, or the
-   pusher sees that it may not be quiet. (If it looked before P1, a worker could come,
-   look, and park in between.) Who is woken is told to look at private tasks at once.
+   and leave out P2 while it is set: the map's caller clears it, passes a heavy barrier,
+   and then calls in its place. Who parks later, as any worker does that is idle now or
+   started then, takes the pool's lock after that: so a K2 that he does, or relies on,
+   sees a quiet push, or the pusher sees that it may not be quiet. (If it looked before
+   P1, a worker could come, look, and park in between.) Who is woken first is told to
+   look at private tasks at once.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -5390,21 +5406,23 @@ static CFUTI_NOINLINE void cfuti_call_one(cfuti_pool *p)
 }
 
 /* From outside, for work that will last: wakes one more worker, or starts it, though
-   another one may be about to search. It looks at private tasks, too. */
-static CFUTI_NOINLINE void cfuti_call_more(cfuti_pool *p)
+   another one may be about to search. force: it looks at private tasks, too. false: there
+   was none. */
+static CFUTI_NOINLINE bool cfuti_call_more(cfuti_pool *p, bool force)
 {
     cfuti_worker *wake = NULL, *start = NULL;
 
-    if (!cfuti_pool_use(p)) return;
+    if (!cfuti_pool_use(p)) return false;
     cfuti_lock(&p->lock);
     if (p->parked) wake = cfuti_unpark_one(p);
     else if (!p->idle) start = cfuti_reserve(p);
-    if (wake) wake->force = true;
+    if (wake) wake->force = force;
     cfuti_hint_update(p);
     cfuti_unlock(&p->lock);
     if (wake) cfuti_wake_worker(wake);
     if (start) cfuti_start_worker(start);
     cfuti_pool_unuse(p);
+    return wake || start;
 }
 
 /* Owner: somebody may be idle. */
@@ -5454,6 +5472,12 @@ static void cfuti_settle(cfuti_worker *w)
     if (cfuti_hint_calls(hint) && (more || cfuti_any_queued(p))) cfuti_call_one(p);
 }
 
+/* How many tasks wait there. */
+static size_t cfuti_inbox_backlog(const cfuti_pool *p)
+{
+    return cfuti_load_relaxed(&p->tail) - cfuti_load_relaxed(&p->head);     /* relaxed: a hint */
+}
+
 /* Lets tasks gather in the inbox: until there are enough, or no more come. */
 static void cfuti_gather(cfuti_pool *p)
 {
@@ -5464,20 +5488,35 @@ static void cfuti_gather(cfuti_pool *p)
         before = n;
         for (int i = 0; i < pauses; i++) cfuti_pause();
         pauses *= 2;
-        n = cfuti_load_relaxed(&p->tail) - cfuti_load_relaxed(&p->head);    /* relaxed: a hint */
+        n = cfuti_inbox_backlog(p);
     } while (n > before && n < CFUTI_GATHER);
 }
 
+static bool cfuti_is_crowded(cfuti_pool *p)
+{
+    return cfuti_load_relaxed(&p->tiny) >= CFUTI_CROWD && cfuti_inbox_backlog(p) < CFUTI_BACKLOG;
+}
+
+static void cfuti_count_tiny(cfuti_worker *w, bool tiny)
+{
+    if (w->tiny != tiny) cfuti_add_relaxed(&w->pool->tiny, tiny ? 1u : ~0u);
+    w->tiny = tiny;
+}
+
 /* How many tasks to take at once: doubled while that many take less than 25 us,
-   back to one when they take more than 100.
+   back to one when they take more than 100. 0: not needed.
    A worker that is as fast as the producers comes back for each single task,
    and they exchange cache lines with every one: 180 ns a task instead of 23. So
    if it was here just now, or gets many tiny ones, it lets some gather first. */
 static uint32_t cfuti_chunk(cfuti_worker *w)
 {
     cfut_ns now = cfuti_now(), took = now - w->chunk_began;
+    bool tiny = took < 300 || (w->chunk_taken >= 8 && took < CFUT_US(25));
 
-    if (took < 300 || (w->chunk_taken >= 8 && took < CFUT_US(25))) {
+    w->crowded = tiny && !w->tiny && cfuti_is_crowded(w->pool);
+    if (w->crowded) return 0;
+    cfuti_count_tiny(w, tiny);
+    if (tiny) {
         cfuti_gather(w->pool);
         now = cfuti_now();
     }
@@ -5498,7 +5537,8 @@ static size_t cfuti_inbox_claim(cfuti_worker *w, size_t n, size_t *first)
         share = cfuti_load_acquire(&p->tail) - head;    /* acquire: the slots below it */
         started = cfuti_load_relaxed(&p->started);      /* relaxed: a heuristic */
         if (share == 0 || share > SIZE_MAX / 2) return 0;   /* tail may be older than head */
-        share = (share - 1) / started + 1;
+        if (w->tiny && started > CFUTI_CROWD) share = (share - 1) / CFUTI_CROWD + 1;
+        else share = (share - 1) / started + 1;
         if (n > share) n = share;
         if (started < p->max_workers) n = 1;            /* growth counts what is not claimed */
     } while (!cfuti_cas_acquire(&p->head, &head, head + n));
@@ -5530,9 +5570,12 @@ static cfut_future *cfuti_take(cfuti_worker *w, bool several)
     uintptr_t x = CFUTI_EMPTY;
     size_t first, n;
 
+    w->crowded = false;
     if (!cfuti_inbox_waits(p)) return NULL;
     while (x <= CFUTI_DEAD) {       /* until one that was not cancelled or stolen */
-        n = cfuti_inbox_claim(w, several ? cfuti_chunk(w) : 1, &first);
+        n = several ? cfuti_chunk(w) : 1;
+        if (n == 0) return NULL;
+        n = cfuti_inbox_claim(w, n, &first);
         if (n == 0) {
             if (!cfuti_inbox_refill(p, &x)) continue;
             if (x == CFUTI_EMPTY) return NULL;
@@ -5715,20 +5758,47 @@ static void cfuti_park_sleep(cfuti_worker *w)
 static bool cfuti_park(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    bool work, over, alone = false;
+    bool work, over, alone = false, relied;
 
     cfuti_lock(&p->lock);
     over = p->over;
-    work = over || cfuti_inbox_waits(p);
+    work = over || (cfuti_inbox_waits(p) && !(w->crowded && p->searching && !w->token));
     if (!work) alone = cfuti_park_begin(w);
+    relied = p->searching;          /* on another one */
+    w->crowded = false;
     cfuti_unlock(&p->lock);
     if (work) return !over;
-    if (cfuti_park_not(w, alone)) return true;
+    if (!relied && cfuti_park_not(w, alone)) return true;
     cfuti_park_sleep(w);
     cfuti_lock(&p->lock);
     over = p->over;
     cfuti_unlock(&p->lock);
     return !over;
+}
+
+/* Whether v is at a long task, with others behind, since the last look; or shares some. */
+static bool cfuti_leaves_some(cfuti_worker *v)
+{
+    size_t lo = cfuti_load_relaxed(&v->lo);     /* relaxed, here and below: hints */
+    bool same = lo == v->seen && lo != cfuti_load_relaxed(&v->hi);
+
+    v->seen = lo;
+    return same || cfuti_load_relaxed(&v->top) != cfuti_load_relaxed(&v->deque.lim);
+}
+
+/* Others keep up with the tiny tasks that come: looks now and then whether that is so. */
+static void cfuti_watch(cfuti_pool *p)
+{
+    size_t n = cfuti_load_acquire(&p->high);    /* acquire: the workers below it */
+    bool fine;
+
+    do {
+        size_t head = cfuti_load_relaxed(&p->head);
+
+        cfuti_nap(CFUT_US(50));
+        fine = cfuti_is_crowded(p) && cfuti_load_relaxed(&p->head) != head;
+        for (size_t i = 0; i < n && fine; i++) fine = !cfuti_leaves_some(&p->workers[i]);
+    } while (fine);
 }
 
 /* w has found nothing. Returns when there may be work; false: the pool is over. */
@@ -5742,9 +5812,15 @@ static bool cfuti_idle(cfuti_worker *w)
     cfuti_lock(&p->lock);
     if (!w->idle) p->idle++;
     w->idle = true;
-    if (!p->searching && !p->over && spin) p->searching = w->token = true;
+    if ((!p->searching || w->tiny) && !p->over && (spin || w->crowded))
+        p->searching = w->token = true;
     cfuti_hint_update(p);
     cfuti_unlock(&p->lock);
+    cfuti_count_tiny(w, false);
+    if (w->token && w->crowded) {
+        cfuti_watch(p);
+        return true;
+    }
     if (w->token && cfuti_spin_until(cfuti_pool_seen_busy, p, 1)) return true;
     return cfuti_park(w);
 }
@@ -5758,7 +5834,7 @@ static cfut_future *cfuti_next(cfuti_worker *w)
         if (cfuti_load_relaxed(&w->pool->base.status) == CFUT_FORKED) return NULL;
         f = cfuti_next_own(w);
         if (!f) f = cfuti_take(w, true);
-        if (!f) f = cfuti_steal(w);
+        if (!f && !w->crowded) f = cfuti_steal(w);
     } while (!f && cfuti_idle(w));
     return f;
 }
@@ -10864,21 +10940,21 @@ static void cfuti_help_with(cfuti_thread *t, cfut_future *x, cfut_future *f)
 static CFUTI_NOINLINE void cfuti_help(cfuti_thread *t, cfut_future *f, const cfuti_wish *wish)
 {
     bool force = false, counted = false;    /* force: a barrier for all threads, now and then */
+    bool may = t->helps < wish->helps;
     cfut_ns since = cfuti_now(), idle = 0;
 
-    if (t->helps >= wish->helps) return;
     t->helps++;
     while (!cfuti_seen_final(f) && !cfuti_pool_is_forked(t->worker->pool)) {
         uintptr_t runner = wish->hungry ? 0 : cfuti_load_relaxed(&f->owner);    /* compared only */
         cfut_future *x = NULL;
 
-        if (wish->hungry || (runner & 1))
+        if (may && (wish->hungry || (runner & 1)))
             x = cfuti_help_find(t->worker, (const cfuti_thread *)(runner & ~(uintptr_t)1), force,
                                 wish);
         if (!x && force && idle >= CFUT_SPIN_NS) break;
-        if (wish->hungry && counted != !x)
+        if (may && wish->hungry && counted != !x)
             cfuti_add_relaxed(wish->hungry, x ? ~0u : 1u);      /* relaxed: a hint */
-        counted = !x;
+        counted = may && !x;
         if (x) cfuti_help_with(t, x, f);
         else for (int i = 0; i < 16; i++) cfuti_pause();
         if (x) since = cfuti_now();
@@ -10980,9 +11056,16 @@ CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
    calls nobody; what it forks, all but the next step each time, it is itself the one
    to take back. (From wherever that lies, as items may have left tasks above it: to run
    it as one more task would nest a level of the stack for each step.) Its caller, who
-   has nothing to do but to wait, sees to it that more come: at once if it had to wake
-   the first, else if the map is not over after CFUTI_QUIET_NS. 1000 square roots took
-   29 us with two workers, 15 times as long as a plain loop, before; now 3.8.
+   has nothing to do but to wait, sees to it that more come: one at once if it had to
+   wake the first, and all that there is something for if the map is not over after
+   CFUTI_QUIET_NS. 1000 square roots took 29 us with two workers, 15 times as long as a
+   plain loop, before; now 3.8. Without the caller's calls each worker would be woken by
+   the one before: with 16 of them and 27 us each a million square roots were over, in
+   530 us, when the last ones came.
+   Who is hungry is given what lies in the deque before more is forked: pieces forked
+   while nobody was idle are private, and of 16 workers ten looked in vain for them. And
+   no part is forked that is over in one step: it costs its thief more, and its forker
+   may have to sleep for it.
    For other executors, and when a caller from outside takes part: some tasks
    that take chunks from a common counter. */
 
@@ -11282,17 +11365,23 @@ static size_t cfuti_map_step(cfuti_range *r, cfuti_frame *frame, size_t pace, cf
     return pace < m->most / 4 ? pace * 4 : m->most;
 }
 
-/* Whether somebody is idle and this worker has nothing else to give. */
-static bool cfuti_hungry(const cfuti_map_state *m, const cfuti_worker *w)
+/* Whether somebody is idle and this worker has nothing else to give: what it has queued is
+   given first. */
+static bool cfuti_hungry(const cfuti_map_state *m, cfuti_worker *w)
 {
+    size_t top;
+
     /* relaxed: hints; a miss costs an item's time */
-    return (cfuti_load_relaxed(&w->pool->hint) != 0 || cfuti_load_relaxed(&m->hungry) != 0) &&
-           w->deque.bot == cfuti_load_relaxed(&w->top);
+    if (!cfuti_load_relaxed(&w->pool->hint) && !cfuti_load_relaxed(&m->hungry)) return false;
+    top = cfuti_load_relaxed(&w->top);
+    if (w->deque.bot == top) return true;
+    if (cfuti_load_relaxed(&w->deque.lim) == top) cfuti_share(w);
+    return false;
 }
 
 /* Whether to fork a part of r, which w runs. Of items not known yet there is one in the
    way of so many: they wait for it at most once. */
-static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t pace)
+static bool cfuti_map_splits(const cfuti_range *r, cfuti_worker *w, size_t pace)
 {
     const cfuti_map_state *m = r->map;
     size_t left = r->hi - r->at;
@@ -11301,7 +11390,8 @@ static bool cfuti_map_splits(const cfuti_range *r, const cfuti_worker *w, size_t
     if (left <= m->grain) return false;
     if (quiet) return left > cfuti_map_step_size(m, pace);
     if (pace == CFUTI_UNKNOWN) return left >= cfuti_map_few(m, m->pool->max_workers);
-    return pace == CFUTI_DEAR || cfuti_hungry(m, w);
+    if (pace == CFUTI_DEAR) return true;
+    return left > cfuti_map_step_size(m, pace) && cfuti_hungry(m, w);
 }
 
 /* Runs [lo, hi) on this thread, at first at that pace; returns the last. *now as above. */
@@ -11493,6 +11583,14 @@ static cfut_ns cfuti_map_quiet_ns(const cfuti_map_state *m)
     return ns + 1;
 }
 
+/* How many workers the map has something for. */
+static size_t cfuti_map_wants(const cfuti_map_state *m)
+{
+    size_t chunks = (m->n - 1) / m->grain + 1;
+
+    return chunks < m->pool->max_workers ? chunks : m->pool->max_workers;
+}
+
 /* The map as one task of a thread pool, split by its workers. */
 static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
 {
@@ -11508,8 +11606,12 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     if (quiet) status = cfuti_result(&root.f, t->woke ? 0 : cfuti_map_quiet_ns(m), true);
     if (quiet && status == CFUT_TIMEOUT) {
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
-        cfuti_call_more(m->pool);
+        cfuti_heavy();
+        cfuti_call_more(m->pool, true);
+        if (t->woke) cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);    /* the first runs */
         t->woke = true;             /* no need to spin again */
+        for (size_t n = cfuti_map_wants(m); n > 2 && !cfuti_seen_final(&root.f); n--)
+            if (!cfuti_call_more(m->pool, false)) break;
     }
     status = cfuti_map_join(m, &root);
     if (!root.ran) cfuti_map_skip(m, 0, m->n, status);

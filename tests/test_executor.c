@@ -1113,6 +1113,64 @@ START_TEST(tasks_as_many_as_workers_run_at_the_same_time)
 }
 END_TEST
 
+static int wait_for_gate(struct gate *const *gate)
+{
+    gate_wait(*gate);
+    return CFUT_OK;
+}
+CFUT_ACTION(wait_for_gate, struct gate *);
+
+static int pass_gate(struct gate *const *gate)
+{
+    gate_open(*gate);
+    return CFUT_OK;
+}
+CFUT_ACTION(pass_gate, struct gate *);
+
+struct pouring { cfut_executor *ex; struct gate enough; };
+
+static void *pour(void *arg)
+{
+    enum { N = 64 };
+    static square_future f[N];
+    struct pouring *p = arg;
+
+    for (long i = 0; !gate_is_open(&p->enough); i++) {
+        if (i >= N) square_result(&f[i % N]);
+        square_submit(p->ex, &f[i % N], 3);
+    }
+    for (int i = 0; i < N; i++) cfut_reclaim((cfut_future *[]){ &f[i].base }, 1);
+    return NULL;
+}
+
+/* SEM 63: few workers take what is tiny; a task that proves to be long holds up nothing. */
+START_TEST(task_behind_a_long_one_starts_while_tiny_ones_pour_in)
+{
+    struct pouring p = { .ex = pool_of(5) };
+    pthread_t t;
+
+    gate_init(&p.enough);
+    t = thread_start(pour, &p);
+    for (int round = 0; round < 30; round++) {
+        wait_for_gate_future first, second;
+        pass_gate_future opener;
+        struct gate gate;
+
+        gate_init(&gate);
+        wait_for_gate_submit(p.ex, &first, &gate);
+        wait_for_gate_submit(p.ex, &second, &gate);
+        pass_gate_submit(p.ex, &opener, &gate);
+        ck_assert_int_eq(wait_for_gate_result(&first), CFUT_OK);
+        ck_assert_int_eq(wait_for_gate_result(&second), CFUT_OK);
+        ck_assert_int_eq(pass_gate_result(&opener), CFUT_OK);
+        test_sleep(CFUT_US(300));
+    }
+    gate_open(&p.enough);
+    thread_end(t);
+    end_pool(p.ex);
+}
+END_TEST
+
 struct crowd { struct counter here; meet_future *f; };
 
 /* Submits from inside as many tasks as there are other workers. */
@@ -2149,6 +2207,7 @@ static void fill_submit(TCase *tc)
     tcase_add_test(tc, tasks_that_wait_for_tasks_of_their_pool_finish);
     tcase_add_test(tc, tasks_that_wait_for_tasks_of_their_pool_finish_with_one_worker);
     tcase_add_test(tc, task_from_outside_is_not_starved_by_tasks_that_submit);
+    tcase_add_test(tc, task_behind_a_long_one_starts_while_tiny_ones_pour_in);
     tcase_add_test(tc, pool_beside_a_closed_one_works);
     tcase_add_test(tc, executor_status_when_open_is_ok);
     tcase_add_test(tc, executor_status_when_closed_is_closed);

@@ -97,6 +97,37 @@ SCENARIO(range_in_sight,
     end_pool();
 }
 
+/* Two workers that will think that what comes is tiny, and that one keeps up with that. */
+static void begin_tiny(uint32_t chunk)
+{
+    begin_pool(2);
+    claim_several(2, chunk);
+    for (int i = 0; i < 2; i++) worker(i)->chunk_taken = 8;
+}
+
+SCENARIO(tiny_task_that_blocks,
+         "One worker keeps up with tiny tasks, till one of them blocks: the other, which parks or "
+         "watches, comes for the rest.", .bound = 2, .spin_ns = 1500)
+{
+    begin_tiny(4);
+    submit_task(0, &wait_at_gate_task);
+    submit(1);
+    submit_task(2, &open_gate_task);
+    x_check(cfut_result(&s.f[2]) == CFUT_OK && cfut_result(&s.f[0]) == CFUT_OK);
+    x_check(cfut_result(&s.f[1]) == CFUT_OK);
+    end_pool();
+}
+
+SCENARIO(tiny_task_that_blocks_at_once, "The same where each is claimed alone, and waits for two.",
+         .bound = 2)
+{
+    begin_tiny(1);
+    submit_task(0, &wait_at_gate_task);
+    submit_task(1, &open_gate_task);
+    x_check(cfut_result(&s.f[0]) == CFUT_OK && cfut_result(&s.f[1]) == CFUT_OK);
+    end_pool();
+}
+
 /* A task that pushes f[1] into its own deque and then blocks until that has run. */
 static int push_and_block_fn(const void *in, void *out)
 {
@@ -124,6 +155,16 @@ SCENARIO(push_against_park,
     warm_up();
     submit_task(0, &push_and_block_task);
     x_check(cfut_result(&s.f[0]) == CFUT_OK && cfut_result(&s.f[1]) == CFUT_OK);
+    end_pool();
+}
+
+SCENARIO(tiny_task_that_pushes,
+         "The same where it pushes another one and waits for that.", .bound = 2, .spin_ns = 1500)
+{
+    begin_tiny(4);
+    submit_task(0, &push_and_block_task);
+    submit(2);
+    for (int i = 0; i < 3; i++) x_check(cfut_result(&s.f[i]) == CFUT_OK);
     end_pool();
 }
 
