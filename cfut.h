@@ -198,17 +198,20 @@ THREAD POOLS
   At exit() and at return from main, live pools are drained: what was
   submitted runs first (CFUT_EXIT_ABANDON: it does not). An exit inside a task
   waits neither for that task nor for those that wait for it (as far as deadlock
-  detection follows them), and runs itself what is queued behind such.
+  detection follows them), and runs itself what is queued behind such, which must not
+  end its thread: the exit would end with it.
   After fork() the child's copies of all pools are inert: they answer
-  CFUT_FORKED and nothing in them hangs.
+  CFUT_FORKED and nothing in them hangs. A child of a map's item must not return from
+  the item after it has started threads: the map may be in the place of their stacks.
   pthread_exit in a task ends the future with CFUT_ABANDONED and replaces the
-  worker; in a map's item it also ends the items that are left of its thread's share.
+  worker (without a finalizer for it); in a map's item it also ends the items that are
+  left of its thread's share, or, where that is the caller, of the map.
   With it end the tasks that wait on the same thread, because they run it meanwhile.
   Before that the task must have waited for all that it submitted with memory of its
-  own stack; iterators and streams that it has are its own to end. In a callback, on
+  own stack; iterators and streams that it has are its own to end (as is a stream whose
+  pull function ended the thread). In a callback, on
   any thread, pthread_exit costs nothing else: the other callbacks are called, and the
-  completion or the close that was under way comes to its end (on some 16 KiB of stack
-  in a worker within a map, a fork, or a wait for several). A second pthread_exit,
+  completion or the close that was under way comes to its end. A second pthread_exit,
   in one of those, is undefined; so is one in a task or an item that a call here runs
   within a clean-up handler's reach (pthread_cleanup_push) of the task that calls. No
   pthread_exit is noticed by an implementation compiled as C++ for ThreadSanitizer or
@@ -1511,6 +1514,7 @@ enum {
 #endif
 
 #define CFUTI_NOINLINE __attribute__((noinline))
+#define CFUTI_NO_ASAN __attribute__((no_sanitize_address))
 #define CFUTI_RARE __attribute__((noinline, cold))  /* compiled for size, kept apart */
 #define CFUTI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CFUTI_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -1833,17 +1837,22 @@ static int cfuti_sys_cpu(void)
 #endif
 }
 
-/* What a task may have used of the stack when it leaves by pthread_exit stays
-   readable while the handler runs: glibc unwinds to the frame that registered
-   the handler first, so that the handler's own frames would overwrite it. No frame
-   between the task's and that one may have a clean-up, which would go on with the
-   unwinding from there, and overwrite it too: in C++ ThreadSanitizer and gcov give each
-   function one. */
-enum { CFUTI_ABANDON_PAD = 32768 };
+/* What a thread has used of the stack when it leaves by pthread_exit is read by the
+   handler (see "the end of a thread" in >>pool). glibc unwinds to the frame that
+   registered the handler first, so that the handler's own frames would overwrite it:
+   they need so much, more without an optimizer, or under a sanitizer, until they get out
+   of the way. No frame between may have a clean-up, which would go on with the unwinding
+   from there, and overwrite it too: in C++ ThreadSanitizer and gcov give each function
+   one. */
+#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+enum { CFUTI_PAD = 1024 };
+#else
+enum { CFUTI_PAD = 4096 };
+#endif
 
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
 {
-    char pad[CFUTI_ABANDON_PAD];
+    char pad[CFUTI_PAD];
 
     /* as far as the compiler knows all of it is in use until the end */
     __asm__ __volatile__("" : : "r"(pad) : "memory");
@@ -1886,7 +1895,7 @@ static void cfuti_sys_block_signals(sigset_t *old)
 
 static bool cfuti_sys_stack(pthread_attr_t *attr, size_t stack)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), own = CFUTI_ABANDON_PAD + 32768;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), own = CFUTI_PAD + 32768;
 #ifdef _SC_THREAD_STACK_MIN
     long least = sysconf(_SC_THREAD_STACK_MIN);         /* 16 KiB; aarch64: 128 */
 
@@ -4379,14 +4388,6 @@ static void cfuti_publish(cfut_future *f, uint32_t s, uint32_t final, const char
 static void cfuti_worker_is_busy(struct cfuti_worker *w);       /* >>pool */
 static void cfuti_unwind_to(void *arg);                         /* >>pool */
 
-/* What the clean-up uses of the stack before it has read what it must: more without
-   an optimizer, or under a sanitizer. */
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-enum { CFUTI_PAD = 1024 };
-#else
-enum { CFUTI_PAD = 4096 };
-#endif
-
 /* A call of user code, and what the thread was at before. */
 typedef struct cfuti_user {
     void (*fn)(void *);
@@ -5920,14 +5921,29 @@ static CFUTI_RARE void cfuti_fail(cfuti_failing *here)
     cfuti_call_user(cfuti_self(), cfuti_failing_run, here);
 }
 
-/* Whether ex's end waits for this thread to fail what is queued there. */
-static bool cfuti_is_failing(const cfuti_thread *t, const cfut_executor *ex)
+/* This thread's failing of what is queued in ex, for which ex's end waits; or NULL. */
+static const cfuti_failing *cfuti_failing_of(const cfuti_thread *t, const cfut_executor *ex)
 {
     cfuti_duty *d = t->duty;
 
     while (d && (d->kind != CFUTI_FAILING || CFUTI_OUTER(cfuti_failing, duty, d)->pool != ex))
         d = d->outer;
-    return d != NULL;
+    return d ? CFUTI_OUTER(cfuti_failing, duty, d) : NULL;
+}
+
+static bool cfuti_is_failing(const cfuti_thread *t, const cfut_executor *ex)
+{
+    return cfuti_failing_of(t, ex) != NULL;
+}
+
+/* Ends f, which this thread has taken out of a queue: runs it, or fails it as the rest. */
+static int cfuti_execute_taken(cfuti_thread *t, cfut_future *f)
+{
+    const cfuti_failing *failing = cfuti_failing_of(t, (cfut_executor *)f->owner);
+
+    if (!failing) return cfuti_execute_guarded(t, f);
+    cfuti_complete(f, failing->final, failing->status, NULL);
+    return failing->status;
 }
 
 static void cfuti_pool_unuse(cfuti_pool *p);
@@ -6073,6 +6089,17 @@ static CFUTI_RARE void cfuti_pool_break(cfuti_pool *p)
     cfuti_pool_fail(p, CFUT_STATE_FINISHED, CFUT_BROKEN);
 }
 
+/* w ends, or the program, in a hook. After its finalizer nothing is left to break. */
+static CFUTI_RARE void cfuti_worker_unfit(cfuti_worker *w)
+{
+    bool over;
+
+    cfuti_lock(&w->pool->lock);
+    over = w->pool->over;
+    cfuti_unlock(&w->pool->lock);
+    if (!over) cfuti_pool_break(w->pool);
+}
+
 /* From now on forks on this thread go straight to w's deque; or not: NULL. They
    need the light side of an asymmetric order, are bare of what catches an
    exception, and are in no timeline. */
@@ -6167,11 +6194,10 @@ static void cfuti_thread_body(void *arg)
     else cfuti_worker_body((cfuti_worker *)arg);
 }
 
-static void cfuti_collector_detach(cfuti_collector *c);         /* >>waiters */
-static int cfuti_result_slow(cfut_future *f, cfut_ns timeout, bool must);       /* >>waiters */
 static void cfuti_abandon_range(const cfuti_thread *t, cfuti_duty *d);  /* >>map */
 static void cfuti_abandon_shares(cfuti_duty *d);                /* >>map */
-static void cfuti_abandon_collector(cfuti_collector *c);        /* >>waiters */
+static void cfuti_abandon_join(const cfuti_helping *h);         /* >>waiters */
+static void cfuti_abandon_wait(const cfuti_collecting *w);      /* >>waiters */
 
 /* ---- the end of a thread ---- */
 
@@ -6179,28 +6205,12 @@ static void cfuti_abandon_collector(cfuti_collector *c);        /* >>waiters */
    comes to its end, from the innermost outwards, as if it returned: a task is completed
    as abandoned, the callbacks that are left run, a map waits for what others have of it.
    The order is that of the stack, as what stands outside may wait for what it runs inside,
-   or have others that wait for it; and then nothing waits here for anything that it would
-   not have waited for otherwise.
-   What is read lies in frames that are gone, and is overwritten by and by: by the frames
-   of the clean-up itself and of the callbacks that it runs. A pad of CFUTI_PAD lies
-   between, on workers of CFUTI_ABANDON_PAD; and there much is read before the first
-   callback runs. Memory that other threads write, the pieces of maps and what is
-   forked, cannot be copied: that callbacks use little stack then is a limit that the
-   manual names. */
-
-enum { CFUTI_NESTED = 128 };
-
-/* What was left behind: a task, or a duty, which is copied if another does as well. */
-typedef struct cfuti_orphan {
-    cfut_future *task;              /* or NULL */
-    cfuti_duty *duty;
-    union {
-        cfuti_notice calling;
-        cfuti_failing failing;
-        cfuti_helping helping;
-        cfuti_collecting collecting;
-    } copy;
-} cfuti_orphan;
+   or have others that wait for it; and what is not yet at its end is still seen: by
+   deadlock detection, by callbacks.
+   All that is read, and what other threads write, the pieces of maps and what is forked,
+   lies in frames that are gone. So the clean-up gets out of their way, below the
+   innermost of them, where callbacks have as much stack as always. (Of bare futures
+   further below only a word is read and written, before any callback.) */
 
 /* Its forker's thread ends: nobody will join it. */
 static uintptr_t cfuti_abandon_bare(cfut_future *f)
@@ -6210,75 +6220,76 @@ static uintptr_t cfuti_abandon_bare(cfut_future *f)
     return (uintptr_t)f->next;
 }
 
-/* Takes the innermost duty off the thread. */
-static void cfuti_orphan_take(cfuti_thread *t, cfuti_orphan *o)
-{
-    cfuti_duty *d = o->duty = t->duty;
-
-    t->duty = d->outer;
-    switch (d->kind) {
-    case CFUTI_CALLING: o->copy.calling = *CFUTI_OUTER(cfuti_notice, duty, d);
-                        t->notice = o->copy.calling.outer; break;
-    case CFUTI_FAILING: o->copy.failing = *CFUTI_OUTER(cfuti_failing, duty, d); break;
-    case CFUTI_HELPING: o->copy.helping = *CFUTI_OUTER(cfuti_helping, duty, d); break;
-    case CFUTI_COLLECTING: o->copy.collecting = *CFUTI_OUTER(cfuti_collecting, duty, d); break;
-    default: break;                 /* MAPPING, SHARING */
-    }
-}
-
-/* The innermost of what the thread was at, but for end and what is outside of it, where the
-   innermost task was top; false: none. */
-static bool cfuti_find_orphan(cfuti_thread *t, cfuti_orphan *o, const cfuti_duty *end,
-                              uintptr_t top)
-{
-    cfuti_place *here = cfuti_place_here();
-
-    o->task = NULL;
-    while (t->duty == end || t->duty->top != here->top) {
-        if (here->top == top) return false;
-        o->task = here->top & 1 ? NULL : ((const cfuti_frame *)here->top)->future;
-        if (o->task) here->top = ((const cfuti_frame *)here->top)->outer;
-        else here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
-        if (o->task) return true;
-    }
-    cfuti_orphan_take(t, o);
-    return true;
-}
-
 /* Runs what callbacks are left, and publishes. */
-static CFUTI_RARE void cfuti_call_on(cfuti_notice *n)
+static CFUTI_RARE void cfuti_abandon_callback(cfuti_thread *t, cfuti_notice *n)
 {
-    n->text = NULL;                 /* was in a frame */
+    t->notice = n->outer;
     n->flags = cfuti_future_lock(n->future);
     cfuti_run_callbacks(n);
     cfuti_conclude(n);
 }
 
-static CFUTI_RARE void cfuti_finish_orphan(cfuti_thread *t, cfuti_orphan *o)
+static CFUTI_RARE void cfuti_abandon_duty(cfuti_thread *t, cfuti_duty *d)
 {
-    if (o->task) {
-        cfuti_complete(o->task, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
-        return;
+    t->duty = d->outer;
+    switch (d->kind) {
+    case CFUTI_CALLING: cfuti_abandon_callback(t, CFUTI_OUTER(cfuti_notice, duty, d)); break;
+    case CFUTI_FAILING: cfuti_fail(CFUTI_OUTER(cfuti_failing, duty, d)); break;
+    case CFUTI_HELPING: cfuti_abandon_join(CFUTI_OUTER(cfuti_helping, duty, d)); break;
+    case CFUTI_COLLECTING: cfuti_abandon_wait(CFUTI_OUTER(cfuti_collecting, duty, d)); break;
+    case CFUTI_MAPPING: cfuti_abandon_range(t, d); break;
+    default: cfuti_abandon_shares(d);
     }
-    switch (o->duty->kind) {
-    case CFUTI_CALLING: cfuti_call_on(&o->copy.calling); break;
-    case CFUTI_FAILING: cfuti_fail(&o->copy.failing); break;
-    case CFUTI_HELPING: cfuti_result_slow(o->copy.helping.f, CFUT_FOREVER, true); break;
-    case CFUTI_COLLECTING: cfuti_abandon_collector(o->copy.collecting.c); break;
-    case CFUTI_MAPPING: cfuti_abandon_range(t, o->duty); break;
-    default: cfuti_abandon_shares(o->duty);
+}
+
+/* All that the thread is at, but for end and what is outside of it, where the innermost
+   task was top. */
+static CFUTI_RARE void cfuti_abandon_all(cfuti_thread *t, const cfuti_duty *end, uintptr_t top)
+{
+    cfuti_place *here = cfuti_place_here();
+
+    for (;;) {
+        cfuti_duty *d = t->duty;
+
+        if (d != end && d->top == here->top) {
+            cfuti_abandon_duty(t, d);
+        } else if (here->top == top) {
+            return;
+        } else if (here->top & 1) {
+            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+        } else {
+            const cfuti_frame *frame = (const cfuti_frame *)here->top;
+
+            here->top = frame->outer;
+            cfuti_complete(frame->future, CFUT_STATE_FINISHED, CFUT_ABANDONED, NULL);
+        }
     }
+}
+
+/* The same, below what is gone. */
+static CFUTI_NOINLINE CFUTI_NO_ASAN void cfuti_unwind(cfuti_thread *t, const cfuti_duty *end,
+                                                      uintptr_t top)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), innermost = (uintptr_t)t->duty;
+    uintptr_t frame = (uintptr_t)cfuti_frame_at(cfuti_top());
+
+    t->ending = true;
+    if (!innermost || (frame && frame < innermost)) innermost = frame;
+    if (innermost && innermost < here) {
+        /* what belongs to the innermost may lie somewhat below it */
+        void *gap = __builtin_alloca(here - innermost + CFUTI_PAD);
+
+        __asm__ __volatile__("" : : "r"(gap) : "memory");
+    }
+    cfuti_abandon_all(t, end, top);
 }
 
 /* On a thread that is neither worker nor manager: all that the call was at. */
 static CFUTI_RARE void cfuti_unwind_to(void *arg)
 {
     const cfuti_user *user = (const cfuti_user *)arg;
-    cfuti_thread *t = cfuti_self();
-    cfuti_orphan o;
 
-    t->ending = true;
-    while (cfuti_find_orphan(t, &o, user->duty, user->top)) cfuti_finish_orphan(t, &o);
+    cfuti_unwind(cfuti_self(), user->duty, user->top);
 }
 
 /* Starts another thread in the place of this one, which nobody joins then. */
@@ -6308,7 +6319,7 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
     if (w->ready) {
         cfuti_replace_worker(w);
     } else {
-        cfuti_pool_break(w->pool);
+        cfuti_worker_unfit(w);
         if (!cfuti_pool_is_forked(w->pool)) cfuti_worker_leave(w);
     }
 }
@@ -6320,15 +6331,9 @@ static CFUTI_RARE void cfuti_thread_abandoned(void *arg)
     struct cfuti_procs *procs = cfuti_managed_by(arg);
     cfuti_worker *w = procs ? NULL : (cfuti_worker *)arg;
     cfuti_thread *t = cfuti_self();
-    cfuti_orphan orphans[CFUTI_NESTED];
-    size_t n;
 
-    t->ending = true;
     cfuti_inline_forks(NULL);
-    do {
-        for (n = 0; n < CFUTI_NESTED && cfuti_find_orphan(t, &orphans[n], NULL, 0); ) n++;
-        for (size_t i = 0; i < n; i++) cfuti_finish_orphan(t, &orphans[i]);
-    } while (n == CFUTI_NESTED);
+    cfuti_unwind(t, NULL, 0);
     if (procs) cfuti_procs_thread_lost(procs);
     else cfuti_worker_lost(w);
 }
@@ -6727,13 +6732,13 @@ static CFUTI_RARE bool cfuti_no_worker_is(cfuti_pool *p, int one, int other)
 /* Takes one of those that nobody else will run, or NULL. */
 static CFUTI_RARE cfut_future *cfuti_take_left(void)
 {
-    const cfuti_worker *w = cfuti_self()->worker;
+    const cfuti_thread *t = cfuti_self();
     cfut_future *f = NULL;
 
     cfuti_lock(&cfuti_registry_lock);
     for (cfuti_pool *p = cfuti_registry; p && !f; p = p->next) {
         if (p->exit == CFUT_EXIT_ABANDON || cfuti_pool_is_forked(p)) continue;
-        if ((w && w->pool == p) || cfuti_no_worker_is(p, CFUTI_IS_PARKED, CFUTI_IS_BUSY))
+        if (cfuti_holds_up(t, p) || cfuti_no_worker_is(p, CFUTI_IS_PARKED, CFUTI_IS_BUSY))
             f = cfuti_take_any(p);
     }
     cfuti_unlock(&cfuti_registry_lock);
@@ -6749,7 +6754,7 @@ static CFUTI_RARE void cfuti_drain_within(bool (*drained)(void *), void *p)
     while (seen < 2) {
         cfut_future *f = cfuti_take_left();
 
-        if (f) cfuti_execute_guarded(t, f);
+        if (f) cfuti_execute_taken(t, f);
         if (cfuti_manages(t)) cfuti_procs_help(t->managing);
         seen = !f && drained(p) ? seen + 1 : 0;
         if (!f) cfuti_nap(CFUT_MS(1));
@@ -6770,9 +6775,11 @@ static CFUTI_RARE bool cfuti_pool_is_drained(void *pool)
 
 static CFUTI_RARE void cfuti_at_exit(void)
 {
-    bool within = cfuti_is_working(cfuti_self());
+    cfuti_worker *w = cfuti_self()->worker;
+    bool within = w || cfuti_is_working(cfuti_self());
     cfuti_pool *p;
 
+    if (w && !w->ready) cfuti_worker_unfit(w);
     while ((p = cfuti_pool_to_drain()) != NULL) {
         if (cfuti_pool_is_forked(p)) continue;
         if (within) {
@@ -10174,7 +10181,7 @@ static CFUTI_RARE void cfuti_collector_detach(cfuti_collector *c)
 /* ---- running what one waits for ---- */
 
 /* Takes f out of the queue if it is queued in the executor whose task this
-   thread runs: 1, and the caller runs it. 0: it is not to be had. -1: its lock
+   thread runs, or whose queue it is failing: 1, and the caller ends it. 0: it is not to be had. -1: its lock
    is taken, try again (only if hurry, when the caller holds a collector). */
 static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
 {
@@ -10185,8 +10192,8 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
     int taken = 0;
 
     if (t->worker && owner == (uintptr_t)t->worker->pool) return cfuti_claim_own(t->worker, f);
-    if (!owner || (owner & 3) || ex != cfuti_executor_here(t) || !ex->ops->cancel)
-        return 0;
+    if (!owner || (owner & 3) || !ex->ops->cancel) return 0;
+    if (ex != cfuti_executor_here(t) && !cfuti_is_failing(t, ex)) return 0;
     if (!hurry) s = cfuti_future_lock(f);
     else if (!cfuti_future_trylock(f, &s)) return -1;
     if (cfuti_is_final(s)) return 0;
@@ -10198,8 +10205,10 @@ static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
 }
 
 /* What it ran has ended the thread. Who has the iterator finds it ended. */
-static CFUTI_RARE void cfuti_abandon_collector(cfuti_collector *c)
+static CFUTI_RARE void cfuti_abandon_wait(const cfuti_collecting *w)
 {
+    cfuti_collector *c = w->c;
+
     if (c->kind == CFUTI_ITER) {
         cfut_iter_end(CFUTI_OUTER(cfut_iter, c, c));
     } else {
@@ -10213,7 +10222,7 @@ static void cfuti_execute_for(cfuti_collector *c, cfuti_thread *t, cfut_future *
     cfuti_collecting here = { { NULL, 0, CFUTI_COLLECTING }, c };
 
     cfuti_duty_begin(t, &here.duty);
-    cfuti_execute_guarded(t, f);
+    cfuti_execute_taken(t, f);
     cfuti_duty_end(t, &here.duty);
 }
 
@@ -10323,7 +10332,7 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     if (cfuti_is_foreign(f, s)) return CFUT_FORKED;
     if (timeout <= 0) return CFUT_TIMEOUT;
     if (cfuti_is_working(t) && timeout == CFUT_FOREVER && cfuti_claim(t, f, false) > 0)
-        return cfuti_execute_guarded(t, f);
+        return cfuti_execute_taken(t, f);
     deadline = cfuti_deadline(timeout);
     spin = CFUT_SPIN_NS > 0 && timeout > CFUT_SPIN_NS && !t->woke && !t->shares_cpu;
     t->shares_cpu = false;
@@ -10331,6 +10340,12 @@ static CFUTI_NOINLINE int cfuti_result_slow(cfut_future *f, cfut_ns timeout, boo
     if (spin && cfuti_spin_until(cfuti_seen_final, f, 1u << t->waits))
         return cfuti_view(f), f->status;    /* the view acquires */
     return cfuti_block(t, f, CFUTI_RESULT, deadline, must);
+}
+
+/* What ran meanwhile has ended the thread. f may lie in its stack. */
+static CFUTI_RARE void cfuti_abandon_join(const cfuti_helping *h)
+{
+    cfuti_result_slow(h->f, CFUT_FOREVER, true);
 }
 
 static inline int cfuti_result(cfut_future *f, cfut_ns timeout, bool must)
@@ -10550,7 +10565,7 @@ static CFUTI_RARE void cfuti_reclaim_one(cfuti_thread *t, cfut_future *f)
     if (cfuti_is_final(s) || (s & CFUTI_STATE) == CFUT_STATE_FRESH || cfuti_is_foreign(f, s))
         return;
     if (cfuti_load_relaxed(&f->owner) == ((uintptr_t)t | 1)) return;    /* we are in its task */
-    if (cfuti_is_working(t) && cfuti_claim(t, f, false) > 0) cfuti_execute_guarded(t, f);
+    if (cfuti_is_working(t) && cfuti_claim(t, f, false) > 0) cfuti_execute_taken(t, f);
     else cfuti_block(t, f, CFUTI_WAIT, CFUT_FOREVER, true);
 }
 

@@ -1677,6 +1677,64 @@ static int say_name(void *arg)
     return cfut_current_future() != NULL;
 }
 
+static struct gate hook_may_go;
+
+static int fail_or_leave(void *leave)
+{
+    gate_wait(&hook_may_go);
+    if (*(int *)leave) pthread_exit(NULL);
+    return 1;
+}
+
+struct behind { square_future second; int told; };
+
+static void wait_for_second(cfut_future *f, void *arg)
+{
+    struct behind *b = arg;
+
+    (void)f;
+    b->told = square_result(&b->second);
+}
+
+/* SEM 25, 77: the worker is not fit to run it, and nobody else is to fail it */
+START_TEST(callback_of_a_broken_pool_waits_for_a_task_that_is_to_fail_yet)
+{
+    int leaves = _i;
+    struct behind b = { .told = 0 };
+    square_future first;
+
+    gate_init(&hook_may_go);
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = fail_or_leave, .init_arg = &leaves });
+    square_submit(ex, &first, 3);
+    square_submit(ex, &b.second, 4);
+    cfut_on_done(&first.base, wait_for_second, &b);
+    gate_open(&hook_may_go);
+    ck_assert_int_eq(square_result(&first), CFUT_BROKEN);
+    ck_assert_int_eq(square_result(&b.second), CFUT_BROKEN);
+    ck_assert_int_eq(b.told, CFUT_BROKEN);
+    cfut_shutdown(ex, CFUT_DRAIN);
+}
+END_TEST
+
+static void leave_in_finalizer(void *unused)
+{
+    (void)unused;
+    pthread_exit(NULL);
+}
+
+/* SEM 20: the pool was over, and its handle says so */
+START_TEST(finalizer_that_ends_its_thread_breaks_nothing)
+{
+    cfut_executor *ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 2, .finalizer = leave_in_finalizer });
+
+    ck_assert_int_eq(run_square(ex, 3), CFUT_OK);
+    ck_assert_int_eq(cfut_shutdown(ex, CFUT_DRAIN), CFUT_OK);
+    ck_assert_int_eq(cfut_executor_status(ex), CFUT_CLOSED);
+}
+END_TEST
+
 /* SEM 75, 76: the initializer runs in the named worker, in no task */
 START_TEST(worker_name_in_initializer_is_known)
 {
@@ -2281,6 +2339,8 @@ static void fill_threads(TCase *tc)
     tcase_add_test(tc, pool_whose_second_worker_fails_to_initialize_is_broken);
     tcase_add_test(tc, waiters_of_a_broken_pool_are_woken);
     tcase_add_test(tc, shutdown_of_broken_pool_is_ok);
+    tcase_add_loop_test(tc, callback_of_a_broken_pool_waits_for_a_task_that_is_to_fail_yet, 0, 2);
+    tcase_add_test(tc, finalizer_that_ends_its_thread_breaks_nothing);
     tcase_add_test(tc, worker_name_in_initializer_is_known);
     tcase_add_test(tc, stack_size_is_what_tasks_can_use);
     tcase_add_test(tc, stack_size_tiny_is_rounded_up);

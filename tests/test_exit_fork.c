@@ -641,6 +641,81 @@ START_TEST(exit_in_task_runs_what_another_pool_waits_for)
 }
 END_TEST
 
+/* One item ends its thread, which waits for the other one; and that exits. */
+static struct gate both[2];
+
+static int leave_thread_or_program(const int *x, int *out)
+{
+    *out = *x;
+    gate_open(&both[*x]);
+    gate_wait(&both[1 - *x]);
+    if (*x == 0) pthread_exit(NULL);
+    test_sleep(CFUT_MS(20));                    /* until the other thread waits, likely */
+    exit(18);
+}
+CFUT_TASK(leave_thread_or_program, int, int);
+
+static void exit_beside_a_thread_that_ends(void)
+{
+    int in[2] = { 0, 1 }, out[2];
+
+    for (int i = 0; i < 2; i++) gate_init(&both[i]);
+    leave_thread_or_program_map(pool_of(2), in, out, 2);
+    tell(&shared->wrong, 1);
+}
+
+/* SEM 20, 79 */
+START_TEST(exit_in_item_that_a_thread_at_its_end_waits_for_does_not_hang)
+{
+    ck_assert_int_eq(run_process(exit_beside_a_thread_that_ends), 18);
+    ck_assert_int_eq(told(&shared->wrong), 0);
+}
+END_TEST
+
+static int exit_in_hook(void *unused)
+{
+    (void)unused;
+    gate_wait(&late.go);
+    test_sleep(CFUT_MS(20));
+    exit(19);
+}
+
+static square_future queued_behind_hook;
+
+static int wait_for_queued(const int *unused)
+{
+    int status;
+
+    (void)unused;
+    gate_open(&late.go);
+    status = square_result(&queued_behind_hook);
+    tell(&shared->ran, status == CFUT_BROKEN ? 1 : 2);
+    return status;
+}
+CFUT_ACTION(wait_for_queued, int);
+
+static void exit_in_initializer(void)
+{
+    static wait_for_queued_future f;
+    cfut_executor *ex;
+
+    gate_init(&late.go);
+    ex = cfut_thread_pool(&(cfut_thread_pool_desc){
+        .max_workers = 1, .initializer = exit_in_hook });
+    square_submit(ex, &queued_behind_hook, 3);
+    wait_for_queued_submit(pool_of(1), &f, 0);
+    for (;;)
+        pause();
+}
+
+/* SEM 77, 79: it is no fit worker, and its pool's tasks fail */
+START_TEST(exit_in_an_initializer_does_not_hang)
+{
+    ck_assert_int_eq(run_process(exit_in_initializer), 19);
+    ck_assert_int_eq(told(&shared->ran), 1);
+}
+END_TEST
+
 static void leave_in_callback(cfut_future *f, void *user)
 {
     (void)f;
@@ -1401,8 +1476,8 @@ START_TEST(child_of_an_item_that_fails_there_ends)
 END_TEST
 
 /* Of three items two run at once: one forks when the other is under way elsewhere. */
-static struct { cfut_executor *ex; bool caller_runs; pthread_t mapper; struct gate elsewhere, forked;
-                pid_t parent, child; } forker;
+static struct { cfut_executor *ex; bool caller_runs; pthread_t mapper;
+                struct gate elsewhere, forked; pid_t parent, child; } forker;
 
 static int fork_on_own_thread(const int *x, int *out)
 {
@@ -1698,6 +1773,8 @@ static void fill(TCase *tc)
     tcase_add_test(tc, exit_in_task_runs_what_is_queued_behind_one_that_waits_for_it);
     tcase_add_test(tc, exit_in_task_runs_what_another_pool_waits_for);
     tcase_add_test(tc, exit_in_callback_of_what_a_task_waits_for_does_not_hang);
+    tcase_add_test(tc, exit_in_item_that_a_thread_at_its_end_waits_for_does_not_hang);
+    tcase_add_test(tc, exit_in_an_initializer_does_not_hang);
     tcase_add_test(tc, exit_in_callback_drains_the_queue);
     tcase_add_test(tc, exit_in_task_of_pool_to_abandon_runs_nothing_more);
     tcase_add_test(tc, exit_while_threads_wait_for_results_drains);

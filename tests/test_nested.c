@@ -2020,6 +2020,174 @@ START_TEST(callback_after_one_that_ran_a_leaver_may_reclaim_that)
 }
 END_TEST
 
+/* A callback that runs a leaver, whose own callback does something with what stands outside. */
+struct outside { cfut_executor *pool, *closing; cfut_future *f; int told; };
+static struct outside outside;
+
+static void run_leaver_with(cfut_done_fn fn)
+{
+    static go_below_future leaver;
+
+    go_below_submit(outside.pool, &leaver, 0);
+    cfut_on_done(&leaver.base, fn, NULL);
+    go_below_result(&leaver);
+}
+
+static void shut_down_closing(cfut_future *f, void *unused)
+{
+    (void)f;
+    (void)unused;
+    outside.told = cfut_shutdown(outside.closing, CFUT_DRAIN);
+}
+
+static void cancel_again(cfut_future *f, void *unused)
+{
+    (void)f;
+    (void)unused;
+    outside.told = cfut_cancel(outside.f);
+}
+
+static void ask_again(cfut_future *f, void *unused)
+{
+    (void)f;
+    (void)unused;
+    outside.told = cfut_result(outside.f);
+}
+
+static const cfut_done_fn asks[] = { shut_down_closing, cancel_again, ask_again };
+static const int told[] = { CFUT_DEADLOCK, 1, CFUT_CANCELLED };
+
+static void run_leaver_that_asks(cfut_future *f, void *ask)
+{
+    (void)f;
+    run_leaver_with(*(const cfut_done_fn *)ask);
+}
+
+static int close_outside(const int *unused)
+{
+    (void)unused;
+    cfut_close(outside.closing, CFUT_CANCEL_PENDING);
+    return CFUT_OK;
+}
+CFUT_ACTION(close_outside, int);
+
+/* SEM 20, 25: callbacks of the leaver find everything as if it returned. */
+START_TEST(callback_of_a_leaver_sees_what_stands_outside)
+{
+    struct busy_pool b;
+    square_future queued;
+    close_outside_future f;
+
+    outside.closing = busy_pool_open(&b);
+    outside.pool = pool_of(1);
+    outside.f = square_submit(b.ex, &queued, 3);
+    outside.told = -1;
+    cfut_on_done(&queued.base, run_leaver_that_asks, (void *)(uintptr_t)&asks[_i]);
+    close_outside_submit(outside.pool, &f, 0);
+    ck_assert_int_eq(close_outside_result(&f), CFUT_ABANDONED);
+    ck_assert_int_eq(square_result(&queued), CFUT_CANCELLED);
+    ck_assert_int_eq(outside.told, told[_i]);
+    busy_pool_end(&b);
+    cfut_shutdown(outside.pool, CFUT_DRAIN);
+}
+END_TEST
+
+static void overwrite_stack(cfut_future *f, void *unused)
+{
+    volatile char much[20000];
+
+    (void)f;
+    (void)unused;
+    for (size_t i = 0; i < sizeof much; i++) much[i] = 0x5A;
+}
+
+static int fork_and_join_leaver(const int *unused)
+{
+    static go_below_future leaver;
+
+    (void)unused;
+    cfut_fork(&leaver.base, &go_below_task, &leaver.in, &leaver.out);
+    leaver.in = 0;
+    cfut_on_done(&leaver.base, overwrite_stack, NULL);
+    return cfut_join(&leaver.base);
+}
+CFUT_ACTION(fork_and_join_leaver, int);
+
+static void *run_inline(void *f)
+{
+    fork_and_join_leaver_submit(cfut_inline_executor(), f, 0);
+    return f;
+}
+
+/* SEM 20: on a thread that is no worker, and callbacks may use their stack. */
+START_TEST(pthread_exit_below_a_fork_of_a_user_thread_ends_both)
+{
+    fork_and_join_leaver_future f;
+    void *returned = &f;
+
+    ck_assert_int_eq(pthread_join(thread_start(run_inline, &f), &returned), 0);
+    ck_assert_ptr_null(returned);
+    ck_assert_int_eq(fork_and_join_leaver_result(&f), CFUT_ABANDONED);
+}
+END_TEST
+
+/* One worker joins a fork, and runs, to help, what that has forked; which leaves. The fork
+   waits for the task that joins it. */
+struct helped { struct gate started, waits; cfut_future *joiner; };
+static struct helped helped;
+
+static int leave_when_waited_for(const int *n, int *out)
+{
+    gate_open(&helped.waits);
+    test_sleep(CFUT_MS(20));            /* until the other waits, likely */
+    return go_below(n, out);
+}
+CFUT_TASK(leave_when_waited_for, int, int);
+
+static int fork_leaver_and_wait(const int *unused, int *out)
+{
+    leave_when_waited_for_future leaver;
+
+    *out = *unused;
+    leaver.in = 0;
+    cfut_fork(&leaver.base, &leave_when_waited_for_task, &leaver.in, &leaver.out);
+    gate_open(&helped.started);
+    gate_wait(&helped.waits);
+    *out = cfut_result(helped.joiner);
+    cfut_join(&leaver.base);
+    return CFUT_OK;
+}
+CFUT_TASK(fork_leaver_and_wait, int, int);
+
+static int join_forker(const int *unused, int *out)
+{
+    fork_leaver_and_wait_future f;
+
+    (void)unused;
+    f.in = 0;
+    cfut_fork(&f.base, &fork_leaver_and_wait_task, &f.in, &f.out);
+    gate_wait(&helped.started);
+    cfut_join(&f.base);
+    *out = f.out;
+    return CFUT_OK;
+}
+CFUT_TASK(join_forker, int, int);
+
+/* SEM 20, 81: what the thread waits for as it ends is followed, too. */
+START_TEST(circle_through_a_thread_that_ends_is_told)
+{
+    cfut_executor *two = pool_of(2);
+    join_forker_future f;
+
+    gate_init(&helped.started);
+    gate_init(&helped.waits);
+    helped.joiner = &f.base;
+    join_forker_submit(two, &f, 0);
+    ck_assert_int_eq(join_forker_result(&f), CFUT_ABANDONED);
+    cfut_shutdown(two, CFUT_DRAIN);
+}
+END_TEST
+
 static cfut_iter reused_iter;
 static square_future before_leaver[3];
 static go_below_future iterated_leaver;
@@ -2166,6 +2334,9 @@ static void fill_ends(TCase *tc)
     tcase_add_loop_test(tc, pthread_exit_below_a_map_whose_other_part_waits_for_it_is_no_circle, 0,
                         2);
     tcase_add_test(tc, callback_after_one_that_ran_a_leaver_may_reclaim_that);
+    tcase_add_loop_test(tc, callback_of_a_leaver_sees_what_stands_outside, 0, 3);
+    tcase_add_test(tc, pthread_exit_below_a_fork_of_a_user_thread_ends_both);
+    tcase_add_test(tc, circle_through_a_thread_that_ends_is_told);
     tcase_add_test(tc, iterator_whose_task_was_left_is_ended);
     tcase_add_test(tc, stream_whose_task_was_left_goes_on);
     tcase_add_test(tc, text_of_a_large_circle_names_its_first_tasks);
