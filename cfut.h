@@ -240,7 +240,9 @@ PROCESS POOLS
   nothing in a worker (or, after a fork start, what it meant when the pool was
   made). in is read-only there. What a task changes, globals, files' positions,
   the heap, stays in its worker, where a later task finds it. Descriptors above
-  2 are not inherited; standard input is empty; standard output and error are
+  2 are not inherited; the pool has three at most of its own, at numbers just below
+  1024, or below a lower limit, which tasks leave alone: a worker that misses one is
+  replaced. Standard input is empty; standard output and error are
   the program's, and flushed after each task (so flush what comes before it in the
   host, too). In a worker all executors of the host are gone (cfut_current says
   NULL); it may make its own.
@@ -2366,6 +2368,9 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_spawn      executes this program again, with descriptors 3, 4, 5
    cfuti_sys_fork
    cfuti_sys_only       keeps descriptors 0 to 2 and these, as 3, 4, 5
+   cfuti_sys_keep       a descriptor among others that are not ours: moved to a high
+                        number, which no stale one is
+   cfuti_sys_is_kept    whether it is there still, and no other in its place
    cfuti_sys_reap       the next of our children that has ended, or 0
    cfuti_sys_await      waits for the end of a child
    cfuti_sys_place      which file a code address belongs to, and where there
@@ -2500,7 +2505,10 @@ static int cfuti_sys_file(uint64_t size)
         close(fd);
         return -1;
     }
-    if (fd >= 0) cfuti_sys_file_seal(fd);
+    if (fd >= 0) {
+        cfuti_sys_file_seal(fd);
+        lseek(fd, 0, SEEK_END);     /* who writes to it by mistake shall not begin with our head */
+    }
     return fd;
 }
 
@@ -2842,6 +2850,43 @@ static void cfuti_sys_only(const int fds[3])
     for (int i = 0; i < 3; i++) dup2(copies[i], 3 + i);
     cfuti_sys_close_from(6);
     for (int i = 3; i < 6; i++) cfuti_sys_cloexec(i);
+}
+
+/* A task may close all that it does not know, and put something of its own there. */
+typedef struct cfuti_kept {
+    int fd;
+    uint64_t device, inode;
+} cfuti_kept;
+
+enum { CFUTI_KEPT = 3, CFUTI_KEPT_BELOW = 1024 };   /* of them a process has; the system has
+                                       a table up to the highest number */
+
+/* With few descriptors it stays where it is. */
+static cfuti_kept cfuti_sys_keep(int fd)
+{
+    cfuti_kept kept = { fd, 0, 0 };
+    struct rlimit limit;
+    struct stat st;
+    int end = CFUTI_KEPT_BELOW;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < CFUTI_KEPT_BELOW)
+        end = (int)limit.rlim_cur;
+    if (end - CFUTI_KEPT > fd) kept.fd = fcntl(fd, F_DUPFD_CLOEXEC, end - CFUTI_KEPT);
+    if (kept.fd < 0) kept.fd = fd;
+    if (kept.fd != fd) close(fd);
+    if (fstat(kept.fd, &st) == 0) {
+        kept.device = (uint64_t)st.st_dev;
+        kept.inode = (uint64_t)st.st_ino;
+    }
+    return kept;
+}
+
+static bool cfuti_sys_is_kept(const cfuti_kept *kept)
+{
+    struct stat st;
+
+    return fstat(kept->fd, &st) == 0 && (uint64_t)st.st_dev == kept->device &&
+           (uint64_t)st.st_ino == kept->inode;
 }
 
 /* How a worker ended. */
@@ -6857,11 +6902,16 @@ enum { CFUTI_NO_HELPER = 1, CFUTI_THREADS_RUN };
      bulk      per worker: arguments and results that do not fit a slot
    A worker maps its own parts alone, and what the host writes read-only: a wild
    pointer in a task ends there. What it reports is copied once, then checked;
-   no length, offset or pointer of its is ever used.
+   host and helper use no length, offset or pointer that lies in the file, but
+   their own copies. For more bulk, and to part from a child, a worker needs the
+   file's descriptor, through which all of it can be written. So that has a number that
+   no stale one is likely to be, and stands at the file's end. A task that seeks there
+   all the same can harm other tasks of its pool, but not host and helper.
 
    A SLOT'S WORD holds the number of the task, counted per worker, and its state
      FREE ----> QUEUED --> RUNNING --> DONE      worker: RUNNING and DONE
                    '-----> TAKEN                 host: cancelled, or for another worker
+   (and back to QUEUED, by a worker that ends before it has called the task).
    Out of QUEUED both sides go by compare-and-swap, so exactly one gets the task.
    The worker takes the numbers in their order, and skips one that was taken back:
    it finds TAKEN there, or an order with a newer number.
@@ -7008,7 +7058,7 @@ typedef struct cfuti_message {
     cfuti_end end;
 } cfuti_message;
 
-/* Descriptors of helper and workers. */
+/* Descriptors of the helper; a worker begins with them, and moves what it needs. */
 enum { CFUTI_FD_CHANNEL = 3, CFUTI_FD_FILE = 4, CFUTI_FD_BELL = 5 };
 
 /* ---- the worker ---- */
@@ -7020,7 +7070,8 @@ typedef struct cfuti_child {
     cfuti_reports *reports;
     size_t index;
     pid_t pid;
-    int bell;                           /* that it sleeps in, where it needs one */
+    cfuti_kept file, ring;              /* the memory; the host's bell */
+    cfuti_kept bell;                    /* that it sleeps in, where it needs one */
     uint32_t rung;                      /* value of asleep that was answered */
     char *bulk_in, *bulk_out;
     size_t mapped;                      /* of each */
@@ -7031,14 +7082,20 @@ typedef struct cfuti_child {
 
 static cfuti_child *cfuti_this_child;   /* NULL in the host */
 
+static bool cfuti_child_has_all(const cfuti_child *c)
+{
+    return cfuti_sys_is_kept(&c->file) && cfuti_sys_is_kept(&c->ring) &&
+           (CFUTI_FUTEX || cfuti_sys_is_kept(&c->bell));
+}
+
 static void cfuti_child_ring(cfuti_child *c)
 {
     uint32_t asleep = cfuti_load_seq_cst(&c->common->asleep);       /* D2 */
 
     if (!(asleep & 1) || asleep == c->rung) return;
     c->rung = asleep;
-    /* a task has closed it: the host learns by our end what we have done */
-    if (!cfuti_sys_ring(CFUTI_FD_BELL)) _exit(1);
+    /* if a task has closed it the host learns by our end what we have done */
+    if (!cfuti_sys_is_kept(&c->ring) || !cfuti_sys_ring(c->ring.fd)) _exit(1);
 }
 
 /* Back from code of the user's. If that has forked and this is the child, it ends
@@ -7078,7 +7135,7 @@ static void cfuti_child_at_exit(void) { cfuti_child_exited(0); }
 static void cfuti_child_catch_exit(void) { atexit(cfuti_child_at_exit); }
 #endif
 
-/* The bulk, mapped up to end at least; false: no memory. */
+/* The bulk, mapped up to end at least; false: no memory, or no descriptor for it. */
 static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
 {
     const cfuti_layout *l = &c->common->layout;
@@ -7086,13 +7143,13 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     size_t size = 1 << 20;
 
     if (end <= c->mapped) return true;
-    if (end > l->bulk) return false;
+    if (end > l->bulk || !cfuti_sys_is_kept(&c->file)) return false;
     while (size < end) size *= 2;
     if (size > l->bulk) size = (size_t)l->bulk;
     cfuti_sys_unmap(c->bulk_in, c->mapped);
     cfuti_sys_unmap(c->bulk_out, c->mapped);
-    c->bulk_in = (char *)cfuti_sys_map(CFUTI_FD_FILE, at, size, false);
-    c->bulk_out = (char *)cfuti_sys_map(CFUTI_FD_FILE, at + l->bulk, size, true);
+    c->bulk_in = (char *)cfuti_sys_map(c->file.fd, at, size, false);
+    c->bulk_out = (char *)cfuti_sys_map(c->file.fd, at + l->bulk, size, true);
     c->mapped = size;
     if (c->bulk_in && c->bulk_out) return true;
     cfuti_sys_unmap(c->bulk_in, size);
@@ -7110,8 +7167,9 @@ static void cfuti_child_forked(void)
     uint64_t at = cfuti_part_at(l, c->index) + l->part;
 
     c->forked = true;
-    cfuti_sys_disown(c->reports, CFUTI_FD_FILE, at, (size_t)l->part);
-    cfuti_sys_disown(c->bulk_out, CFUTI_FD_FILE, at + l->part + l->bulk, c->mapped);
+    if (!cfuti_sys_is_kept(&c->file)) return;
+    cfuti_sys_disown(c->reports, c->file.fd, at, (size_t)l->part);
+    cfuti_sys_disown(c->bulk_out, c->file.fd, at + l->part + l->bulk, c->mapped);
 }
 
 /* One order as the task sees it. */
@@ -7127,6 +7185,15 @@ typedef struct cfuti_job {
     cfuti_frame frame;
 } cfuti_job;
 
+/* There is no bulk for it. If that is for a descriptor that a task before has closed,
+   this one shall not pay: it goes to another worker, as we end. */
+static int cfuti_job_has_no_bulk(const cfuti_job *j)
+{
+    if (cfuti_sys_is_kept(&j->child->file)) return CFUT_NO_MEMORY;
+    cfuti_exchange_seq_cst(&j->report->word, (j->report->word & ~7u) | CFUTI_QUEUED);
+    _exit(1);
+}
+
 /* CFUT_OK, or why it cannot be run. */
 static int cfuti_job_prepare(cfuti_job *j)
 {
@@ -7137,7 +7204,8 @@ static int cfuti_job_prepare(cfuti_job *j)
     bool bulk = o->in_at == CFUTI_IN_BULK || o->out_at == CFUTI_IN_BULK || o->count > 1;
     size_t tail = o->count > 1 ? out + (size_t)o->count * sizeof(int32_t) : out;
 
-    if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail))) return CFUT_NO_MEMORY;
+    if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail)))
+        return cfuti_job_has_no_bulk(j);
     if (!c->code[o->code])
         c->code[o->code] = (cfut_fn)cfuti_sys_code(&c->common->names[o->code]);
     if (!c->code[o->code]) return CFUT_INVALID;
@@ -7281,7 +7349,8 @@ static void cfuti_child_loop(cfuti_child *c)
         } else {
             if (cfuti_load_acquire(&c->orders->leave)) cfuti_child_leave(c);
             cfuti_point("idle");
-            cfuti_sys_wait_shared((uint32_t *)(uintptr_t)&c->orders->bell, bell, c->bell);
+            if (!CFUTI_FUTEX && !cfuti_sys_is_kept(&c->bell)) _exit(1);
+            cfuti_sys_wait_shared((uint32_t *)(uintptr_t)&c->orders->bell, bell, c->bell.fd);
             looked = false;
         }
     }
@@ -7338,8 +7407,10 @@ static void cfuti_child_begin(cfuti_child *c)
     memset(t, 0, sizeof *t);            /* it is a copy of the thread that made the pool */
     cfuti_place_here()->top = 0;
     cfuti_inline_forks(NULL);
-    c->orders = (const cfuti_orders *)cfuti_sys_map(CFUTI_FD_FILE, at, (size_t)l->part, false);
-    c->reports = (cfuti_reports *)cfuti_sys_map(CFUTI_FD_FILE, at + l->part, (size_t)l->part, true);
+    c->file = cfuti_sys_keep(CFUTI_FD_FILE);
+    c->ring = cfuti_sys_keep(CFUTI_FD_BELL);
+    c->orders = (const cfuti_orders *)cfuti_sys_map(c->file.fd, at, (size_t)l->part, false);
+    c->reports = (cfuti_reports *)cfuti_sys_map(c->file.fd, at + l->part, (size_t)l->part, true);
     if (!c->orders || !c->reports) _exit(1);
     cfuti_this_child = c;
     cfuti_trace_forbid();
@@ -7370,6 +7441,12 @@ static void cfuti_child_initialize(cfuti_child *c)
     cfuti_place_here()->top = 0;
     cfuti_child_is_back(c);
     cfuti_child_flush();
+    if (!c->reports->init_status && !cfuti_child_has_all(c)) {
+        static const char text[] = "the initializer has closed the pool's descriptors";
+
+        frame.code = c->reports->init_status = CFUT_INVALID;
+        memcpy(frame.text, text, sizeof text);
+    }
     if (!c->reports->init_status) return;
     if (frame.code) memcpy(c->reports->text, frame.text, sizeof frame.text);
     /* release: text and status, to the manager, which learns of it by our end */
@@ -7384,7 +7461,7 @@ static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
     child.common = common;
     child.index = index;
     child.pid = getpid();
-    child.bell = bell;
+    if (!CFUTI_FUTEX) child.bell = cfuti_sys_keep(bell);
     cfuti_child_signals();
     close(CFUTI_FD_CHANNEL);
     cfuti_child_stdin();
@@ -7401,7 +7478,8 @@ static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
 
 typedef struct cfuti_helper {
     const cfuti_common *common;
-    pid_t *pids;                        /* of the workers; 0: none */
+    size_t workers;                     /* what common said before there were any */
+    pid_t *pids;                        /* theirs; 0: none */
     size_t alive;
     bool quitting;
 } cfuti_helper;
@@ -7425,8 +7503,8 @@ static void cfuti_helper_reap(cfuti_helper *h)
     while (cfuti_sys_reap(&end)) {
         size_t i = 0;
 
-        while (i < h->common->workers && h->pids[i] != end.pid) i++;
-        if (i == h->common->workers) continue;
+        while (i < h->workers && h->pids[i] != end.pid) i++;
+        if (i == h->workers) continue;
         h->pids[i] = 0;
         h->alive--;
         cfuti_point("reaped");
@@ -7439,7 +7517,7 @@ static void cfuti_helper_start(cfuti_helper *h, size_t i)
     int bell[2] = { -1, -1 };
     pid_t parent = getpid(), pid;
 
-    if (i >= h->common->workers || h->pids[i]) return;
+    if (i >= h->workers || h->pids[i]) return;
     if (!CFUTI_FUTEX && !cfuti_sys_channel(bell)) {
         cfuti_helper_tell(CFUTI_NOT_STARTED, i, errno, NULL, -1);
         return;
@@ -7468,7 +7546,7 @@ static void cfuti_helper_start(cfuti_helper *h, size_t i)
 /* The host is gone: so are we, and the workers. */
 static void cfuti_helper_end(cfuti_helper *h)
 {
-    for (size_t i = 0; i < h->common->workers; i++)
+    for (size_t i = 0; i < h->workers; i++)
         if (h->pids[i]) kill(h->pids[i], SIGKILL);
     _exit(0);
 }
@@ -7484,7 +7562,7 @@ static void cfuti_helper_obey(cfuti_helper *h)
         if (m.what == CFUTI_QUIT) h->quitting = true;
         if (m.what == CFUTI_START) cfuti_helper_start(h, i);
         /* only who is alive, which we know, as we reap */
-        if (m.what == CFUTI_SIGNAL && i < h->common->workers && h->pids[i] == m.end.pid)
+        if (m.what == CFUTI_SIGNAL && i < h->workers && h->pids[i] == m.end.pid)
             kill(h->pids[i], m.value);
     }
     if (got < 0) cfuti_helper_end(h);
@@ -7534,7 +7612,8 @@ static void cfuti_helper_main(void)
     if (!head || !cfuti_helper_knows(head)) _exit(1);
     h.common = (const cfuti_common *)cfuti_sys_map(CFUTI_FD_FILE, 0,
                                                    (size_t)head->layout.common, false);
-    h.pids = (pid_t *)calloc(head->workers, sizeof *h.pids);
+    h.workers = head->workers;
+    h.pids = (pid_t *)calloc(h.workers, sizeof *h.pids);
     if (!h.common || !h.pids) _exit(1);
     cfuti_helper_tell(CFUTI_HELLO, 0, 0, NULL, -1);
     for (;;) {
@@ -7650,7 +7729,7 @@ struct cfuti_procs {
     cfuti_common *common;
     cfuti_proc *procs;
     size_t max_workers;
-    uint64_t bulk;                      /* as in the layout, which ends with the pool */
+    cfuti_layout layout;
     cfut_process_pool_desc desc;
     pid_t helper;
     /* under the registry's lock */
@@ -7823,7 +7902,7 @@ static int cfuti_procs_name(cfuti_procs *p, cfut_fn fn)
 /* Maps at least size; only while nobody has a part. Gives much memory back. */
 static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
 {
-    const cfuti_layout *l = &w->pool->common->layout;
+    const cfuti_layout *l = &w->pool->layout;
     uint64_t at = cfuti_part_at(l, (size_t)(w - w->pool->procs)) + 2 * l->part;
     size_t want = CFUTI_BULK_SOFT;
     bool trim = w->mapped > 4 * (size_t)CFUTI_BULK_SOFT;
@@ -7853,7 +7932,7 @@ static bool cfuti_proc_map_bulk(cfuti_proc *w, size_t size)
    used. */
 static bool cfuti_proc_reserve_bulk(cfuti_proc *w, size_t size)
 {
-    const cfuti_layout *l = &w->pool->common->layout;
+    const cfuti_layout *l = &w->pool->layout;
     uint64_t at = cfuti_part_at(l, (size_t)(w - w->pool->procs)) + 2 * l->part + w->reserved;
 
     if (size <= w->reserved) return true;
@@ -8053,11 +8132,11 @@ static void cfuti_procs_grow(cfuti_procs *p)
 static int cfuti_procs_check(const cfuti_procs *p, cfut_future *f)
 {
     const cfut_task *task = f->task;
-    uint64_t most = p->bulk / 4 / cfuti_items_of(f);
+    uint64_t most = p->layout.bulk / 4 / cfuti_items_of(f);
 
     if ((!f->in && task->in_size) || (!f->out && task->out_size)) return CFUT_INVALID;
     if (task->in_size > most || task->out_size > most) return CFUT_INVALID;
-    return cfuti_bulk_of(f) > p->bulk ? (int)CFUT_INVALID : (int)CFUT_OK;
+    return cfuti_bulk_of(f) > p->layout.bulk ? (int)CFUT_INVALID : (int)CFUT_OK;
 }
 
 /* Under lock: CFUT_OK, or why the pool takes nothing. *e: its slot, if it got one. */
@@ -9236,13 +9315,13 @@ static void cfuti_procs_free(cfuti_procs *p)
     for (size_t i = 0; p->procs && p->common && i < p->max_workers; i++) {
         cfuti_proc *w = &p->procs[i];
 
-        cfuti_sys_unmap(w->orders, (size_t)p->common->layout.part);
-        cfuti_sys_unmap(w->reports, (size_t)p->common->layout.part);
+        cfuti_sys_unmap(w->orders, (size_t)p->layout.part);
+        cfuti_sys_unmap(w->reports, (size_t)p->layout.part);
         cfuti_sys_unmap(w->bulk_in, w->mapped);
         cfuti_sys_unmap(w->bulk_out, w->mapped);
         if (w->bell >= 0) close(w->bell);
     }
-    if (p->common) cfuti_sys_unmap(p->common, (size_t)p->common->layout.common);
+    if (p->common) cfuti_sys_unmap(p->common, (size_t)p->layout.common);
     CFUT_FREE(p->procs);
     p->procs = NULL;
     p->common = NULL;
@@ -9513,8 +9592,9 @@ static void *cfuti_procs_map_part(const cfuti_procs *p, uint64_t at, uint64_t si
 }
 
 /* Maps all parts but the bulks. */
-static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
+static bool cfuti_procs_map(cfuti_procs *p)
 {
+    const cfuti_layout *l = &p->layout;
     cfuti_common *c = (cfuti_common *)cfuti_procs_map_part(p, 0, l->common);
 
     if (!c) return false;
@@ -9540,7 +9620,6 @@ static bool cfuti_procs_map(cfuti_procs *p, const cfuti_layout *l)
    would copy descriptors unseen. */
 static int cfuti_procs_open(cfuti_procs *p)
 {
-    cfuti_layout layout;
     bool open;
 
     p->procs = (cfuti_proc *)cfuti_alloc(cfuti_size(p->max_workers, sizeof *p->procs, 0));
@@ -9550,13 +9629,12 @@ static int cfuti_procs_open(cfuti_procs *p)
         p->procs[i].bell = -1;
         p->procs[i].depth = 2;
     }
-    cfuti_procs_measure(p, &layout);
-    p->bulk = layout.bulk;
+    cfuti_procs_measure(p, &p->layout);
     cfuti_lock(&cfuti_registry_lock);
-    p->file = cfuti_file(cfuti_part_at(&layout, p->max_workers));
+    p->file = cfuti_file(cfuti_part_at(&p->layout, p->max_workers));
     open = p->file >= 0 && cfuti_bell(p->bell);
     cfuti_unlock(&cfuti_registry_lock);
-    return open && cfuti_procs_map(p, &layout) ? (int)CFUT_OK : (int)CFUT_NO_MEMORY;
+    return open && cfuti_procs_map(p) ? (int)CFUT_OK : (int)CFUT_NO_MEMORY;
 }
 
 /* Everything behind the handle. Returns a status, or one of those above. */

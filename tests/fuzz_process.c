@@ -77,7 +77,7 @@ static void open_scene(struct scene *s)
     cfuti_proc *w = &s->proc;
 
     s->common = part(sizeof *s->common);
-    s->common->layout.bulk = p->bulk = CFUTI_BULK_SOFT;
+    p->layout.bulk = CFUTI_BULK_SOFT;
     p->base.ops = &cfuti_procs_ops;
     p->common = s->common;
     p->procs = w;

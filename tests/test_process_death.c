@@ -628,11 +628,6 @@ CFUT_TASK(is_open, int, int);
 
 START_TEST(worker_has_no_descriptor_of_the_host)
 {
-#ifdef CFUT_NO_FUTEX
-    enum { MOST = 6 };              /* it sleeps in a descriptor */
-#else
-    enum { MOST = 5 };
-#endif
     int secret[2], high;
     cfut_executor *ex;
     is_open_future f;
@@ -643,11 +638,120 @@ START_TEST(worker_has_no_descriptor_of_the_host)
     for (int fd = 3; fd < 300; fd++) {
         is_open_submit(ex, &f, fd);
         ck_assert_int_eq(is_open_result(&f), CFUT_OK);
-        if (fd > MOST) ck_assert_msg(!f.out, "descriptor %d is open in a worker", fd);
+        ck_assert_msg(!f.out, "descriptor %d is open in a worker", fd);
     }
     close(secret[0]);
     close(secret[1]);
     close(high);
+    end_pool(ex);
+}
+END_TEST
+
+/* As the host's streams would, whose numbers are the pool's in a worker. */
+static int write_to_descriptors(const int *end, int *out)
+{
+    char text[300];
+
+    memset(text, 'x', sizeof text);
+    *out = 0;
+    for (int fd = 3; fd < *end; fd++)
+        if (write(fd, text, sizeof text) < 0) ++*out;
+    return CFUT_OK;
+}
+CFUT_TASK(write_to_descriptors, int, int);
+
+struct much { char bytes[300000]; };
+
+static int copy_much(const struct much *in, struct much *out)
+{
+    *out = *in;
+    return CFUT_OK;
+}
+CFUT_TASK(copy_much, struct much, struct much);
+
+static void assert_all_work(cfut_executor *ex)
+{
+    static const struct much in = { "much" };
+    static copy_much_future much;
+    square_future f;
+
+    for (int i = 0; i < 20; i++) {
+        square_submit(ex, &f, i);
+        ck_assert_int_eq(square_result(&f), CFUT_OK);
+    }
+    copy_much_submit(ex, &much, in);
+    ck_assert_int_eq(copy_much_result(&much), CFUT_OK);
+    ck_assert_str_eq(much.out.bytes, "much");
+}
+
+START_TEST(write_to_a_stale_descriptor_in_a_worker_harms_nobody)
+{
+    cfut_executor *ex = procs(2);
+    write_to_descriptors_future f[10];
+
+    for (int i = 0; i < 10; i++) write_to_descriptors_submit(ex, &f[i], _i ? 1024 : 20);
+    for (int i = 0; i < 10; i++) ck_assert_int_eq(write_to_descriptors_result(&f[i]), CFUT_OK);
+    assert_all_work(ex);
+    end_pool(ex);
+}
+END_TEST
+
+enum { CLOSE_ALL, REPLACE_ALL, CLOSE_MEMORY, TAKES };
+
+/* Closes all descriptors, or puts one of its own there, a file of 1 MiB; or closes that
+   of the memory alone, and then forks. */
+static int take_descriptors(const int *how, int *out)
+{
+    char path[] = "/tmp/cfut-test-XXXXXX";
+    int file = *how == REPLACE_ALL ? mkstemp(path) : -1;
+
+    *out = 0;
+    if (*how == CLOSE_MEMORY) {
+        pid_t pid = close(cfuti_this_child->file.fd) == 0 ? fork() : -1;
+
+        if (pid == 0) _exit(0);
+        return waitpid(pid, NULL, 0) == pid ? CFUT_OK : CFUT_FAILED;
+    }
+    if (file >= 0) unlink(path);
+    if (file >= 0 && ftruncate(file, 1 << 20) != 0) return CFUT_FAILED;
+    for (int fd = 3; fd < 1024; fd++) {
+        if (file < 0) close(fd);
+        else if (fd != file && dup2(file, fd) < 0) return CFUT_FAILED;
+    }
+    return CFUT_OK;
+}
+CFUT_TASK(take_descriptors, int, int);
+
+START_TEST(task_that_takes_the_pools_descriptors_costs_a_worker_and_no_task)
+{
+    cfut_executor *ex = procs(1);
+    take_descriptors_future f;
+
+    for (int i = 0; i < 12; i++) {
+        take_descriptors_submit(ex, &f, _i);
+        ck_assert_int_eq(take_descriptors_result(&f), CFUT_OK);
+        assert_all_work(ex);
+    }
+    end_pool(ex);
+}
+END_TEST
+
+static int take_at_start(void *how)
+{
+    int out;
+
+    return take_descriptors((const int *)how, &out);
+}
+
+START_TEST(initializer_that_takes_the_pools_descriptors_breaks_it)
+{
+    cfut_executor *ex = procs_with((cfut_process_pool_desc){
+        .max_workers = 1, .initializer = take_at_start, .init_arg = &_i, .init_size = sizeof _i });
+    square_future f;
+
+    square_submit(ex, &f, 2);
+    ck_assert_int_eq(square_result(&f), CFUT_BROKEN);
+    ck_assert_str_eq(cfut_error(&f.base), "the initializer has closed the pool's descriptors");
     end_pool(ex);
 }
 END_TEST
@@ -1108,6 +1212,10 @@ static void fill_limits(TCase *tc)
     tcase_add_test(tc, limit_of_file_size_kills_a_worker);
     tcase_add_test(tc, worker_is_nice_and_leaves_no_core);
     tcase_add_test(tc, worker_has_no_descriptor_of_the_host);
+    tcase_add_loop_test(tc, write_to_a_stale_descriptor_in_a_worker_harms_nobody, 0, 2);
+    tcase_add_loop_test(tc, task_that_takes_the_pools_descriptors_costs_a_worker_and_no_task, 0,
+                        TAKES);
+    tcase_add_loop_test(tc, initializer_that_takes_the_pools_descriptors_breaks_it, 0, TAKES);
 }
 
 static void fill_others(TCase *tc)

@@ -45,8 +45,7 @@ START_TEST(bulk_is_given_out_as_in_a_ring)
     a.bulk = cfuti_proc_take_bulk(&w, a.bulk_size);
     ck_assert_uint_eq(a.bulk, SIZE_MAX);                /* the one there has all */
     w.bulk_users = 0;
-    w.pool = &(cfuti_procs){ .common = calloc(1, sizeof(cfuti_common)), .procs = &w };
-    w.pool->common->layout.bulk = CFUTI_BULK_SOFT;
+    w.pool = &(cfuti_procs){ .layout.bulk = CFUTI_BULK_SOFT, .procs = &w };
     a.bulk = cfuti_proc_take_bulk(&w, a.bulk_size);
     b.bulk = cfuti_proc_take_bulk(&w, b.bulk_size);
     ck_assert_uint_eq(a.bulk, 0);
@@ -77,7 +76,6 @@ START_TEST(bulk_is_given_out_as_in_a_ring)
     w.bulk_tail = 0;
     ck_assert_uint_eq(cfuti_proc_take_bulk(&w, MIB), MIB);
     ck_assert_uint_eq(cfuti_proc_take_bulk(&w, 64), SIZE_MAX);
-    free(w.pool->common);
 }
 END_TEST
 

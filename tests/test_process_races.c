@@ -790,7 +790,7 @@ START_TEST(chunk_whose_statuses_do_not_fit_is_refused)
     limit.rlim_cur = 64 << 20;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
-    n = (size_t)cfuti_procs_of(ex)->common->layout.bulk / 4;
+    n = (size_t)cfuti_procs_of(ex)->layout.bulk / 4;
     in = calloc(n, 1);
     status = calloc(n, sizeof *status);
     ck_assert(in && status);

@@ -1022,6 +1022,7 @@ static void mind_strangers(void)
     if (stranger == 0) _exit(0);
     helper_open();
     h.common = helper_memory;
+    h.workers = 2;
     pids[1] = getpid();
     memset(&m, 0, sizeof m);
     m.what = CFUTI_SIGNAL;
@@ -1096,6 +1097,7 @@ static void want_bulk(void)
     helper_open();
     helper_memory->layout.bulk = (3 << 20) / 4 + (1 << 20);
     c->common = helper_memory;
+    c->file = cfuti_sys_keep(CFUTI_FD_FILE);
     if (cfuti_child_bulk(c, helper_memory->layout.bulk + 1)) _exit(1);
     answer("mmap", 0, 1, 0, ENOMEM);
     if (cfuti_child_bulk(c, 100) || c->mapped) _exit(2);
@@ -1122,7 +1124,7 @@ static void fork_in_a_task(void)
     child.common = helper_memory;
     cfuti_child_begin(&child);
     if (fork() == 0) _exit(0);
-    cfuti_sys_disown(child.reports, CFUTI_FD_FILE, 0, 0);       /* nothing of it */
+    cfuti_sys_disown(child.reports, child.file.fd, 0, 0);       /* nothing of it */
     answer("mmap", 0, 1, 0, ENOMEM);
     cfuti_child_forked();
     _exit(child.forked ? 5 : 6);
