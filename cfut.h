@@ -7159,13 +7159,15 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     return false;
 }
 
-/* A task has forked: the child is no worker, and what it writes is its own. */
+/* A task has forked: the child is no worker, and what it writes is its own. If that
+   has its own pool, of which this is a worker, each fork comes here twice. */
 static void cfuti_child_forked(void)
 {
     cfuti_child *c = cfuti_this_child;
     const cfuti_layout *l = &c->common->layout;
     uint64_t at = cfuti_part_at(l, c->index) + l->part;
 
+    if (c->forked) return;
     c->forked = true;
     if (!cfuti_sys_is_kept(&c->file)) return;
     cfuti_sys_disown(c->reports, c->file.fd, at, (size_t)l->part);
@@ -7458,6 +7460,9 @@ static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
 {
     static cfuti_child child;
 
+    /* A task's pool forks its helper from a worker: this is then what that was. Its
+       mappings stay, as globals may point there; its descriptors are closed */
+    memset(&child, 0, sizeof child);
     child.common = common;
     child.index = index;
     child.pid = getpid();

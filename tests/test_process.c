@@ -393,6 +393,55 @@ START_TEST(worker_may_make_pools)
 }
 END_TEST
 
+/* Functions whose addresses differ by that have the same number among a pool's names. */
+#define SAME_NUMBER __attribute__((aligned(16384)))
+
+struct large { int n; char rest[300000]; };
+
+SAME_NUMBER static int split_large(const struct large *in, struct large *out)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) out->n = -1;          /* its own, and it goes no further than our end */
+    else if (waitpid(pid, NULL, 0) != pid) return CFUT_FAILED;
+    else out->n = in->n + 1;
+    return CFUT_OK;
+}
+CFUT_TASK(split_large, struct large, struct large);
+
+SAME_NUMBER static int own_forked_pool(const struct large *in, struct large *out)
+{
+    cfut_executor *ex = cfut_process_pool(
+        &(cfut_process_pool_desc){ .max_workers = 1, .start = CFUT_START_FORK });
+    static split_large_future f;
+    int status = cfut_executor_status(ex);
+
+    *out = *in;
+    for (int i = 0; i < 3 && !status; i++) {
+        split_large_submit(ex, &f, *out);
+        status = split_large_result(&f);
+        *out = f.out;
+    }
+    cfut_shutdown(ex, CFUT_DRAIN);
+    return status;
+}
+CFUT_TASK(own_forked_pool, struct large, struct large);
+
+/* What the pool's worker is a fork of was a worker, with all that it knew of itself. */
+START_TEST(worker_may_make_pools_by_fork)
+{
+    cfut_executor *ex = procs(1);
+    static own_forked_pool_future f;
+
+    for (int i = 0; i < 3 && !UNDER_TSAN; i++) {        /* it has a thread of its own */
+        own_forked_pool_submit(ex, &f, (struct large){ .n = i });
+        ck_assert_int_eq(own_forked_pool_result(&f), CFUT_OK);
+        ck_assert_int_eq(f.out.n, i + 3);
+    }
+    end_pool(ex);
+}
+END_TEST
+
 static int await_stop(const int *unused, int *seen)
 {
     cfut_ns end = process_deadline();
@@ -1576,6 +1625,7 @@ static void fill_tasks(TCase *tc)
     tcase_add_test(tc, pool_of_the_host_is_refused_in_a_worker);
     tcase_add_test(tc, fork_and_join_in_a_worker_run_in_it);
     tcase_add_test(tc, worker_may_make_pools);
+    tcase_add_test(tc, worker_may_make_pools_by_fork);
     tcase_add_loop_test(tc, cancel_of_queued_task_is_at_once_and_it_never_runs, 0, DEPTHS);
     tcase_add_test(tc, cancel_of_running_task_returns_false_and_asks_it_to_stop);
     tcase_add_test(tc, kill_on_cancel_ends_a_running_task_as_cancelled);
