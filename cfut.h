@@ -257,7 +257,10 @@ PROCESS POOLS
   counted, a fork wants CFUT_START_FORK.
   A worker finds a task's function by its file and its place there. On Linux that may
   be a shared library, also one that was loaded after the pool was made; elsewhere it
-  must be the file that has the implementation (else CFUT_INVALID).
+  must be the file that has the implementation (else CFUT_INVALID). To look for one that
+  is new to it takes a descriptor (CFUT_NO_MEMORY, if there is none), and what was found
+  is kept: while a pool lives, do not put another library in the place of one that has
+  tasks of it.
 
   What survives what:
     a worker dies             its task fails, or runs again (max_retries); those that
@@ -267,7 +270,7 @@ PROCESS POOLS
                               kill_on_cancel cfut_cancel does, too
     a hook hangs              no limit covers initializer and finalizer: where that may
                               be, cfut_shutdown_timeout, then cfut_kill_workers
-    the initializer fails, or
+    the initializer fails     CFUT_BROKEN for all; also if it throws, or ends its thread
     workers keep dying idle   CFUT_BROKEN for all
     no process can start      the pool goes on with the workers that it has; without
                               any, what is queued fails with CFUT_NO_THREADS, and the
@@ -7077,6 +7080,9 @@ typedef struct cfuti_child {
     size_t mapped;                      /* of each */
     bool forked;                        /* this is a child of the worker's */
     void *init_arg;
+    int (*initializer)(void *);
+    void (*finalizer)(void *);
+    int lacks;                          /* why one of these is not to be found, or 0 */
     cfut_fn code[CFUTI_NAMES];          /* found so far */
 } cfuti_child;
 
@@ -7159,6 +7165,17 @@ static bool cfuti_child_bulk(cfuti_child *c, uint64_t end)
     return false;
 }
 
+/* The code of that name; 0, and why: it is not here, or cannot be looked up now. */
+static uintptr_t cfuti_child_code(const cfuti_child *c, uint32_t name, int *lacks)
+{
+    uintptr_t code;
+
+    errno = 0;
+    code = cfuti_sys_code(&c->common->names[name]);
+    if (!code) *lacks = cfuti_sys_had_no_room() ? CFUT_NO_MEMORY : CFUT_INVALID;
+    return code;
+}
+
 /* A task has forked: the child is no worker, and what it writes is its own. If that
    has its own pool, of which this is a worker, each fork comes here twice. */
 static void cfuti_child_forked(void)
@@ -7205,12 +7222,12 @@ static int cfuti_job_prepare(cfuti_job *j)
     size_t out = cfuti_round_up((size_t)(o->count * o->out_size), 64);
     bool bulk = o->in_at == CFUTI_IN_BULK || o->out_at == CFUTI_IN_BULK || o->count > 1;
     size_t tail = o->count > 1 ? out + (size_t)o->count * sizeof(int32_t) : out;
+    int lacks = CFUT_OK;
 
     if (bulk && !cfuti_child_bulk(c, o->bulk + (in > tail ? in : tail)))
         return cfuti_job_has_no_bulk(j);
-    if (!c->code[o->code])
-        c->code[o->code] = (cfut_fn)cfuti_sys_code(&c->common->names[o->code]);
-    if (!c->code[o->code]) return CFUT_INVALID;
+    if (!c->code[o->code]) c->code[o->code] = (cfut_fn)cfuti_child_code(c, o->code, &lacks);
+    if (lacks) return lacks;
     j->task.fn = c->code[o->code];
     if (o->in_at == CFUTI_IN_SLOT) j->in = cfuti_order_in(o, in);
     if (o->in_at == CFUTI_IN_BULK) j->in = c->bulk_in + o->bulk;
@@ -7321,15 +7338,57 @@ static bool cfuti_child_claim(cfuti_child *c, uint32_t number, bool *passed)
     return cfuti_cas_acq_rel(&r->word, &w, CFUTI_WORD(number, CFUTI_RUNNING));
 }
 
-static void cfuti_child_leave(cfuti_child *c)
-{
-    void (*finalizer)(void *) = NULL;
+/* Initializer and finalizer are called as tasks are: what they throw, and the end of
+   their thread, must not go on to the frames below, which after a fork are the host's. */
+typedef struct cfuti_hook {
+    cfuti_child *child;
+    cfut_task task;
+    cfuti_frame frame;
+    cfut_future self;                   /* what cfut_current_future says */
+    int status;
+} cfuti_hook;
 
-    if (c->common->finalizer >= 0)
-        finalizer = (void (*)(void *))cfuti_sys_code(&c->common->names[c->common->finalizer]);
-    if (finalizer) finalizer(c->init_arg);
+static void cfuti_hook_run(void *arg)
+{
+    cfuti_hook *h = (cfuti_hook *)arg;
+
+    cfuti_place_here()->top = (uintptr_t)&h->frame;
+    h->status = cfuti_call(&h->task, h->child, NULL, &h->frame);
+    cfuti_place_here()->top = 0;
+    cfuti_child_is_back(h->child);
+}
+
+static void cfuti_hook_call(cfuti_hook *h, cfuti_child *c, cfut_fn fn, void (*lost)(void *))
+{
+    memset(h, 0, sizeof *h);
+    h->child = c;
+    h->task.fn = fn;
+    h->frame.future = &h->self;
+    cfuti_sys_guard(cfuti_hook_run, lost, h);
+}
+
+static int cfuti_child_tear_down(const void *child, void *unused)
+{
+    const cfuti_child *c = (const cfuti_child *)child;
+
+    (void)unused;
+    c->finalizer(c->init_arg);
+    return CFUT_OK;
+}
+
+static void cfuti_child_left(void *unused)
+{
+    (void)unused;
     fflush(NULL);
     _exit(0);
+}
+
+static void cfuti_child_leave(cfuti_child *c)
+{
+    cfuti_hook hook;
+
+    if (c->finalizer) cfuti_hook_call(&hook, c, cfuti_child_tear_down, cfuti_child_left);
+    cfuti_child_left(&hook);
 }
 
 static void cfuti_child_loop(cfuti_child *c)
@@ -7418,6 +7477,10 @@ static void cfuti_child_begin(cfuti_child *c)
     cfuti_trace_forbid();
     cfuti_child_catch_exit();
     if (pthread_atfork(NULL, NULL, cfuti_child_forked) != 0) _exit(1);
+    if (k->initializer >= 0)            /* before there are limits */
+        c->initializer = (int (*)(void *))cfuti_child_code(c, (uint32_t)k->initializer, &c->lacks);
+    if (k->finalizer >= 0)
+        c->finalizer = (void (*)(void *))cfuti_child_code(c, (uint32_t)k->finalizer, &c->lacks);
     c->init_arg = k->desc.init_arg;
     if (k->desc.init_size) {
         c->init_arg = malloc(k->desc.init_size);
@@ -7426,34 +7489,45 @@ static void cfuti_child_begin(cfuti_child *c)
     }
 }
 
-static void cfuti_child_initialize(cfuti_child *c)
+/* The worker is not to be: its pool breaks, with that text if there is one. */
+static void cfuti_child_refuse(cfuti_child *c, int status, const char *text)
 {
-    int (*initializer)(void *) = NULL;
-    cfuti_frame frame;
-    cfut_future self;
-
-    cfuti_point("start");
-    if (c->common->initializer < 0) return;
-    initializer = (int (*)(void *))cfuti_sys_code(&c->common->names[c->common->initializer]);
-    memset(&frame, 0, sizeof frame);
-    memset(&self, 0, sizeof self);
-    frame.future = &self;
-    cfuti_place_here()->top = (uintptr_t)&frame;
-    c->reports->init_status = initializer ? initializer(c->init_arg) : (int)CFUT_INVALID;
-    cfuti_place_here()->top = 0;
-    cfuti_child_is_back(c);
-    cfuti_child_flush();
-    if (!c->reports->init_status && !cfuti_child_has_all(c)) {
-        static const char text[] = "the initializer has closed the pool's descriptors";
-
-        frame.code = c->reports->init_status = CFUT_INVALID;
-        memcpy(frame.text, text, sizeof text);
-    }
-    if (!c->reports->init_status) return;
-    if (frame.code) memcpy(c->reports->text, frame.text, sizeof frame.text);
+    if (text) snprintf(c->reports->text, sizeof c->reports->text, "%s", text);
+    c->reports->init_status = status;
     /* release: text and status, to the manager, which learns of it by our end */
     cfuti_store_release(&c->reports->phase, (uint32_t)CFUTI_INIT_FAILED);
     _exit(1);
+}
+
+static int cfuti_child_set_up(const void *child, void *unused)
+{
+    const cfuti_child *c = (const cfuti_child *)child;
+
+    (void)unused;
+    return c->initializer(c->init_arg);
+}
+
+static void cfuti_child_set_up_lost(void *hook)
+{
+    cfuti_child *c = ((cfuti_hook *)hook)->child;
+
+    cfuti_child_is_back(c);
+    fflush(NULL);
+    cfuti_child_refuse(c, CFUT_ABANDONED, "the initializer has ended its thread");
+}
+
+static void cfuti_child_initialize(cfuti_child *c)
+{
+    cfuti_hook hook;
+
+    cfuti_point("start");
+    if (c->lacks) cfuti_child_refuse(c, c->lacks, NULL);
+    if (!c->initializer) return;
+    cfuti_hook_call(&hook, c, cfuti_child_set_up, cfuti_child_set_up_lost);
+    cfuti_child_flush();
+    if (hook.status) cfuti_child_refuse(c, hook.status, hook.frame.code ? hook.frame.text : NULL);
+    if (!cfuti_child_has_all(c))
+        cfuti_child_refuse(c, CFUT_INVALID, "the initializer has closed the pool's descriptors");
 }
 
 static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)

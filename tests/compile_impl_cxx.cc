@@ -1,5 +1,6 @@
 /* compile_impl_cxx.cc: the implementation compiled as C++11 and later. A task
-   that throws ends its future with CFUT_FAILED and the exception's text. */
+   that throws ends its future with CFUT_FAILED and the exception's text; an
+   initializer that throws breaks its pool. */
 #define CFUT_IMPLEMENTATION
 #include "cfut.h"
 #include <cstdio>
@@ -70,6 +71,41 @@ static int expect_abandoned(cfut_executor *ex)
 }
 #endif
 
+static int throws_at_start(void *) { throw std::runtime_error("no database"); }
+static void throws_at_end(void *) { throw 42; }
+
+/* Through the frames of main: after a fork the worker has those, too. Not on Windows, nor
+   where a thread runs that is not ours, as ThreadSanitizer's does from some time on. */
+static int expect_of_hooks(int (*initializer)(void *), void (*finalizer)(void *), int status)
+{
+    cfut_process_pool_desc desc = cfut_process_pool_desc();
+    cfut_executor *pool;
+    square_future f;
+    int bad = 0;
+
+    desc.max_workers = 1;
+    desc.initializer = initializer;
+    desc.finalizer = finalizer;
+    pool = cfut_process_pool(desc);
+    if (cfut_executor_status(pool) == CFUT_OK) {
+        square_submit(pool, &f, 1);
+        bad = square_result(&f) != status;
+        if (status) bad += std::strcmp(cfut_error(&f.base), "no database") != 0;
+    }
+    return bad + cfut_shutdown(pool, CFUT_DRAIN);
+}
+
+static int expect_hooks()
+{
+    try {
+        return expect_of_hooks(throws_at_start, NULL, CFUT_BROKEN) +
+               expect_of_hooks(NULL, throws_at_end, CFUT_OK);
+    } catch (...) {
+        std::fprintf(stderr, "an exception has left a worker\n");
+        return 1;
+    }
+}
+
 static int expect_all(cfut_executor *ex)
 {
     int in[4] = { 0, 1, 2, 3 }, out[4], status[4], bad = 0;
@@ -91,11 +127,11 @@ int main()
     cfut_thread_pool_desc desc = cfut_thread_pool_desc();
     cfut_executor *pool;
     square_future f;
-    int bad;
+    int bad = expect_hooks();
 
     desc.max_workers = 2;
     pool = cfut_thread_pool(desc);
-    bad = expect_all(pool) + expect_all(cfut_inline_executor());
+    bad += expect_all(pool) + expect_all(cfut_inline_executor());
     square_submit(pool, &f, 12);
     bad += square_result(&f) != CFUT_OK || f.out != 144;
     bad += expect_abandoned(pool);

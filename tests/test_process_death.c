@@ -196,6 +196,59 @@ START_TEST(break_pool_fails_everything_and_refuses)
 }
 END_TEST
 
+static void count_unwound(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&board()->n[1], 1);
+}
+
+static int end_thread(void *unused)
+{
+    (void)unused;
+    if (fork() == 0) pthread_exit(NULL);        /* the end of that child, and of no worker */
+    pthread_exit(NULL);
+}
+
+/* After a fork the thread has the host's frames below it. */
+START_TEST(initializer_that_ends_its_thread_breaks_the_pool)
+{
+    square_future f;
+
+    pthread_cleanup_push(count_unwound, NULL);
+    cfut_executor *ex = procs_with((cfut_process_pool_desc){ .max_workers = 1,
+                                                             .initializer = end_thread });
+    square_submit(ex, &f, 1);
+    ck_assert_int_eq(square_result(&f), CFUT_BROKEN);
+    ck_assert_str_eq(cfut_error(&f.base), "the initializer has ended its thread");
+    end_pool(ex);
+    pthread_cleanup_pop(0);
+    ck_assert_int_eq(atomic_load(&board()->n[1]), 0);
+}
+END_TEST
+
+static void end_thread_at_end(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&board()->ended, 1);
+    pthread_exit(NULL);
+}
+
+START_TEST(finalizer_that_ends_its_thread_ends_its_worker)
+{
+    square_future f;
+
+    pthread_cleanup_push(count_unwound, NULL);
+    cfut_executor *ex = procs_with((cfut_process_pool_desc){ .max_workers = 1,
+                                                             .finalizer = end_thread_at_end });
+    square_submit(ex, &f, 2);
+    ck_assert_int_eq(square_result(&f), CFUT_OK);
+    end_pool(ex);
+    pthread_cleanup_pop(0);
+    ck_assert_int_eq(atomic_load(&board()->ended), 1);
+    ck_assert_int_eq(atomic_load(&board()->n[1]), 0);
+}
+END_TEST
+
 static int crash_at_start(void *arg)
 {
     (void)arg;
@@ -614,6 +667,40 @@ START_TEST(worker_is_nice_and_leaves_no_core)
     ck_assert_int_eq(f.out.blocked, 0);
     ck_assert(f.out.is_stdin_empty);
     end_pool(ex);
+}
+END_TEST
+
+static int eat_descriptors(const int *unused, int *n)
+{
+    (void)unused;
+    board();                            /* which count_end will want */
+    for (*n = 0; *n < 100 && dup(0) >= 0; ++*n) { }
+    return CFUT_OK;
+}
+CFUT_TASK(eat_descriptors, int, int);
+
+static void count_end(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&board()->ended, 1);
+}
+
+/* A function that the worker does not know must be looked for, which takes one. */
+START_TEST(worker_without_descriptors_says_so_and_ends_in_order)
+{
+    cfut_executor *ex = procs_with((cfut_process_pool_desc){
+        .max_workers = 1, .limit_files = 30, .finalizer = count_end });
+    eat_descriptors_future e;
+    square_future f;
+
+    eat_descriptors_submit(ex, &e, 0);
+    ck_assert_int_eq(eat_descriptors_result(&e), CFUT_OK);
+    square_submit(ex, &f, 3);
+    ck_assert_int_eq(square_result(&f), CFUTI_FUTEX ? CFUT_NO_MEMORY : CFUT_OK);
+    eat_descriptors_submit(ex, &e, 0);
+    ck_assert_int_eq(eat_descriptors_result(&e), CFUT_OK);
+    end_pool(ex);
+    ck_assert_int_eq(atomic_load(&board()->ended), 1);
 }
 END_TEST
 
@@ -1187,6 +1274,8 @@ static void fill_tasks(TCase *tc)
     tcase_add_loop_test(tc, retries_run_a_task_again_as_often_as_allowed, 0, 4);
     tcase_add_test(tc, break_pool_fails_everything_and_refuses);
     tcase_add_loop_test(tc, initializer_that_crashes_breaks_the_pool_after_a_few, 0, 2);
+    tcase_add_test(tc, initializer_that_ends_its_thread_breaks_the_pool);
+    tcase_add_test(tc, finalizer_that_ends_its_thread_ends_its_worker);
     tcase_add_loop_test(tc, time_limit_kills_what_runs_too_long, 0, 2);
     tcase_add_test(tc, time_limit_of_one_task_holds_for_it_alone);
     tcase_add_test(tc, time_limit_is_unknown_to_executors_that_cannot_kill);
@@ -1211,6 +1300,7 @@ static void fill_limits(TCase *tc)
     tcase_add_test(tc, limit_of_cpu_time_kills_a_worker);
     tcase_add_test(tc, limit_of_file_size_kills_a_worker);
     tcase_add_test(tc, worker_is_nice_and_leaves_no_core);
+    tcase_add_test(tc, worker_without_descriptors_says_so_and_ends_in_order);
     tcase_add_test(tc, worker_has_no_descriptor_of_the_host);
     tcase_add_loop_test(tc, write_to_a_stale_descriptor_in_a_worker_harms_nobody, 0, 2);
     tcase_add_loop_test(tc, task_that_takes_the_pools_descriptors_costs_a_worker_and_no_task, 0,

@@ -1144,9 +1144,9 @@ static void initialize_by_nothing(void)
     what_fails = NULL;
     helper_open();
     child.common = helper_memory;
-    cfuti_child_begin(&child);
     helper_memory->initializer = 0;
     answer("open", 0, FOR_EVER, -1, EMFILE);
+    cfuti_child_begin(&child);
     cfuti_child_initialize(&child);
 }
 
