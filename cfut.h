@@ -2370,7 +2370,7 @@ static size_t cfuti_round_up(size_t n, size_t to)
    cfuti_sys_threads    of this process; 0: unknown
    cfuti_sys_spawn      executes this program again, with descriptors 3, 4, 5
    cfuti_sys_fork
-   cfuti_sys_only       keeps descriptors 0 to 2 and these, as 3, 4, 5
+   cfuti_sys_only       keeps descriptors 0 to 2 and these, as 3, 4, 5; else ends
    cfuti_sys_keep       a descriptor among others that are not ours: moved to a high
                         number, which no stale one is
    cfuti_sys_is_kept    whether it is there still, and no other in its place
@@ -2849,7 +2849,10 @@ static void cfuti_sys_only(const int fds[3])
 {
     int copies[3];
 
-    for (int i = 0; i < 3; i++) copies[i] = fcntl(fds[i], F_DUPFD, 6);
+    for (int i = 0; i < 3; i++) {
+        copies[i] = fcntl(fds[i], F_DUPFD, 6);
+        if (copies[i] < 0) _exit(1);    /* what the program has in its place would stay */
+    }
     for (int i = 0; i < 3; i++) dup2(copies[i], 3 + i);
     cfuti_sys_close_from(6);
     for (int i = 3; i < 6; i++) cfuti_sys_cloexec(i);
@@ -7649,7 +7652,9 @@ static void cfuti_helper_obey(cfuti_helper *h)
 
 static void cfuti_helper_noticed(int sig) { (void)sig; }
 
-/* SIGCHLD comes only while we wait for a message: then both are seen. */
+/* SIGCHLD comes only while we wait for a message: then both are seen. SIGTERM, too, and
+   to no avail, as a helper leaves when its host does; but it is not ignored: one for a
+   worker that is just being forked waits until that has its signals. */
 static void cfuti_helper_signals(sigset_t *waiting)
 {
     struct sigaction action;
@@ -7657,14 +7662,15 @@ static void cfuti_helper_signals(sigset_t *waiting)
 
     cfuti_child_no_hangup = signal(SIGHUP, SIG_DFL) == SIG_IGN;
     cfuti_child_signals();
-    signal(SIGTERM, SIG_IGN);           /* it leaves when its host does */
     signal(SIGHUP, SIG_IGN);
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
     sigprocmask(SIG_BLOCK, &set, waiting);
     memset(&action, 0, sizeof action);
     action.sa_handler = cfuti_helper_noticed;
     sigaction(SIGCHLD, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 /* Whether the host's library is this one, at the same place of the same file. */

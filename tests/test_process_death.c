@@ -427,6 +427,30 @@ START_TEST(ended_workers_fail_what_runs_and_cancel_what_waits)
 END_TEST
 
 /* SEM 92: no workers yet */
+static int sleep_long(void *unused)
+{
+    (void)unused;
+    sleep(100);
+    return CFUT_OK;
+}
+
+/* SEM 92: whenever it comes, also before the worker has its signals */
+START_TEST(terminate_ends_workers_that_are_being_born)
+{
+    for (int i = 0; i < 10; i++) {
+        cfut_executor *ex = procs_with((cfut_process_pool_desc){ .max_workers = 4,
+                                                                 .initializer = sleep_long });
+        square_future f[4];
+
+        for (int k = 0; k < 4; k++) square_submit(ex, &f[k], k);
+        test_sleep(CFUT_US(100 * i));
+        cfut_terminate_workers(ex);
+        end_pool(ex);
+        for (int k = 0; k < 4; k++) ck_assert_int_eq(square_result(&f[k]), CFUT_CANCELLED);
+    }
+}
+END_TEST
+
 START_TEST(ending_the_workers_of_an_unused_pool_closes_it)
 {
     cfut_executor *ex = procs(2);
@@ -1283,6 +1307,7 @@ static void fill_tasks(TCase *tc)
     tcase_add_loop_test(tc, kill_grace_lets_a_worker_clean_up, 0, 2);
     tcase_add_test(tc, kill_never_hits_the_next_task);
     tcase_add_loop_test(tc, ended_workers_fail_what_runs_and_cancel_what_waits, 0, 2);
+    tcase_add_test(tc, terminate_ends_workers_that_are_being_born);
     tcase_add_test(tc, ending_the_workers_of_an_unused_pool_closes_it);
     tcase_add_test(tc, kill_after_terminate_ends_a_worker_that_ignores_sigterm);
     tcase_add_test(tc, worker_that_survives_terminate_delivers_its_result);

@@ -889,6 +889,24 @@ START_TEST(code_of_no_file_is_taken_for_this_ones)
 END_TEST
 #endif
 
+/* What is at 5 is the program's, for which the pool's bell was taken. */
+static void keep_more_than_allowed(void)
+{
+    static const int fds[3] = { 0, 1, 2 };
+    struct stat before, after;
+
+    if (dup2(open("/dev/null", O_RDONLY), 5) != 5 || fstat(5, &before) != 0) abort();
+    set_soft(RLIMIT_NOFILE, 8);
+    cfuti_sys_only(fds);
+    _exit(fstat(5, &after) == 0 && before.st_ino == after.st_ino ? 6 : 5);
+}
+
+START_TEST(helper_without_its_descriptors_ends)
+{
+    ck_assert_int_eq(end_of(keep_more_than_allowed), 1);
+}
+END_TEST
+
 /* ---- who begins as a helper ---- */
 
 static void privileged_helper(void)
@@ -1008,6 +1026,35 @@ static void know_the_host(void)
 START_TEST(helper_knows_its_own_host_only)
 {
     ck_assert_int_eq(end_of(know_the_host), 5);
+}
+END_TEST
+
+/* As a worker that has just been forked is, and not yet one. */
+static void be_told_at_birth(void)
+{
+    sigset_t waiting;
+
+    cfuti_helper_signals(&waiting);
+    raise(SIGTERM);
+    cfuti_child_signals();
+    _exit(5);
+}
+
+static void be_told_as_helper(void)
+{
+    struct timespec moment = { 0, 1 };
+    sigset_t waiting;
+
+    cfuti_helper_signals(&waiting);
+    raise(SIGTERM);
+    pselect(0, NULL, NULL, NULL, &moment, &waiting);
+    _exit(5);
+}
+
+START_TEST(sigterm_ends_a_worker_at_its_birth_and_no_helper)
+{
+    ck_assert_int_eq(end_of(be_told_at_birth), 1000 + SIGTERM);
+    ck_assert_int_eq(end_of(be_told_as_helper), 5);
 }
 END_TEST
 
@@ -1277,9 +1324,11 @@ static void fill(TCase *tc)
 #else
     tcase_add_test(tc, code_of_no_file_is_taken_for_this_ones);
 #endif
+    tcase_add_test(tc, helper_without_its_descriptors_ends);
     tcase_add_test(tc, helper_needs_its_socket_and_no_privilege);
     tcase_add_test(tc, helper_that_lacks_something_ends);
     tcase_add_test(tc, helper_knows_its_own_host_only);
+    tcase_add_test(tc, sigterm_ends_a_worker_at_its_birth_and_no_helper);
     tcase_add_test(tc, helper_minds_its_own_workers_only);
     tcase_add_test(tc, worker_that_lacks_something_ends);
     tcase_add_test(tc, worker_maps_bulk_as_far_as_there_is_some);
