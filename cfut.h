@@ -7791,6 +7791,7 @@ struct cfuti_proc {                     /* a worker; under lock */
     uint32_t depth;                     /* how many it may have */
     uint32_t tasks;                     /* that it got since its start */
     bool stopped;                       /* SIGKILL has been sent for, or it is gone */
+    bool deaf;                          /* its bell was lost: it counts as not started */
     int signal;                         /* to be sent, or 0 */
     int told;                           /* what was sent since the pool's kill_all says so */
     cfut_ns came;                       /* when the task at head got there */
@@ -8718,7 +8719,7 @@ static void cfuti_proc_reset(cfuti_proc *w)
     w->bell = -1;
     w->head = w->tail = w->tasks = 0;
     w->depth = 2;
-    w->stopped = false;
+    w->stopped = w->deaf = false;
     w->signal = w->told = 0;
     w->kill_at = 0;
     w->pid = 0;
@@ -8743,12 +8744,44 @@ static void cfuti_procs_idle_death(cfuti_procs *p, const cfuti_proc *w, const ch
     }
 }
 
+/* Fails what is queued, until nothing is. */
+static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const char *text)
+{
+    for (;;) {
+        cfut_future *f;
+        char copy[56];
+
+        cfuti_lock(&p->lock);
+        f = p->first;
+        if (f) cfuti_procs_remove(p, f);
+        cfuti_unlock(&p->lock);
+        if (!f) return;
+        if (text) snprintf(copy, sizeof copy, "%s", text);
+        cfuti_complete(f, final, status, text ? copy : NULL);
+        if (cfuti_procs_forked(p)) return;      /* as above */
+    }
+}
+
+/* A worker could not be started. With others alive the pool goes on with them. */
+static void cfuti_proc_not_started(cfuti_proc *w)
+{
+    cfuti_procs *p = w->pool;
+    bool alone;
+
+    cfuti_lock(&p->lock);
+    cfuti_proc_reset(w);
+    alone = p->live == 0;
+    p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
+    cfuti_unlock(&p->lock);
+    if (alone) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS, NULL);
+}
+
 /* Manager: w has ended. */
 static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes *outcomes)
 {
     cfuti_procs *p = w->pool;
     char text[56];
-    bool bad, blamed, expected;
+    bool bad, blamed, expected, deaf;
     uint32_t k;
 
     cfuti_lock(&p->lock);
@@ -8768,27 +8801,11 @@ static void cfuti_proc_died(cfuti_proc *w, const cfuti_end *end, cfuti_outcomes 
     if (p->desc.on_worker_death == CFUT_BREAK_POOL && !expected) cfuti_procs_break(p, text);
     blamed = cfuti_proc_empty(w, outcomes, text);
     if (!blamed && !expected) cfuti_procs_idle_death(p, w, text);
-    cfuti_proc_reset(w);
-    cfuti_procs_grow(p);
+    deaf = w->deaf && !p->broken;
+    if (!deaf) cfuti_proc_reset(w);
+    if (!deaf) cfuti_procs_grow(p);
     cfuti_unlock(&p->lock);
-}
-
-/* Fails what is queued, until nothing is. */
-static void cfuti_procs_fail(cfuti_procs *p, uint32_t final, int status, const char *text)
-{
-    for (;;) {
-        cfut_future *f;
-        char copy[56];
-
-        cfuti_lock(&p->lock);
-        f = p->first;
-        if (f) cfuti_procs_remove(p, f);
-        cfuti_unlock(&p->lock);
-        if (!f) return;
-        if (text) snprintf(copy, sizeof copy, "%s", text);
-        cfuti_complete(f, final, status, text ? copy : NULL);
-        if (cfuti_procs_forked(p)) return;      /* as above */
-    }
+    if (deaf) cfuti_proc_not_started(w);
 }
 
 /* ---- the manager ---- */
@@ -9031,18 +9048,18 @@ static bool cfuti_procs_dispatch(cfuti_procs *p)
     }
 }
 
-/* A worker could not be started. With others alive the pool goes on with them. */
-static void cfuti_proc_not_started(cfuti_proc *w)
+/* Under lock: the helper has started w. Where a worker sleeps in its bell, one whose bell
+   found no descriptor here leaves when it would sleep. */
+static void cfuti_proc_started(cfuti_proc *w, int32_t pid, int bell)
 {
-    cfuti_procs *p = w->pool;
-    bool alone;
-
-    cfuti_lock(&p->lock);
-    cfuti_proc_reset(w);
-    alone = p->live == 0;
-    p->retry_at = alone ? 0 : cfuti_deadline(CFUT_MS(100));
-    cfuti_unlock(&p->lock);
-    if (alone) cfuti_procs_fail(p, CFUT_STATE_FINISHED, CFUT_NO_THREADS, NULL);
+    w->pid = pid;
+    w->bell = bell;
+    w->deaf = !CFUTI_FUTEX && bell < 0;
+    if (w->deaf) {
+        cfuti_proc_set(w, CFUTI_LEAVING);
+        w->pool->retry_at = cfuti_deadline(CFUT_MS(100));       /* not at once the next such */
+    }
+    cfuti_sys_wake_shared(&w->orders->bell, bell);      /* it may have been told to leave */
 }
 
 static void cfuti_procs_obey(cfuti_procs *p, const cfuti_message *m, int fd,
@@ -9052,9 +9069,7 @@ static void cfuti_procs_obey(cfuti_procs *p, const cfuti_message *m, int fd,
 
     if (m->what == CFUTI_STARTED) {
         cfuti_lock(&p->lock);
-        w->pid = m->value;
-        w->bell = fd;
-        cfuti_sys_wake_shared(&w->orders->bell, fd);    /* it may have been told to leave */
+        cfuti_proc_started(w, m->value, fd);
         cfuti_unlock(&p->lock);
         return;
     }

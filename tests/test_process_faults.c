@@ -96,6 +96,18 @@ static void await_works(cfut_executor *ex)
     ck_abort_msg("no worker is started any more");
 }
 
+/* The only one. */
+static void kill_worker(cfut_executor *ex)
+{
+    own_pid_future f;
+
+    own_pid_submit(ex, &f, 0);
+    ck_assert_int_eq(own_pid_result(&f), CFUT_OK);
+    kill(f.out, SIGKILL);
+    await_process_gone(f.out);
+    while (cfut_executor_workers(ex)) test_sleep(CFUT_US(200));
+}
+
 static void assert_refused(cfut_executor *ex)
 {
     int status = cfut_executor_status(ex);
@@ -243,6 +255,58 @@ START_TEST(pool_grows_when_workers_can_be_forked_again)
     await_count(&board()->started, 3);
     atomic_store(&board()->go, 1);
     for (int i = 0; i < 3; i++) ck_assert_int_eq(stay_result(&f[i]), CFUT_OK);
+    end_pool(ex);
+}
+END_TEST
+
+static void allow_descriptors(bool any)
+{
+    static struct rlimit limit;
+    struct rlimit none;
+
+    if (!any) ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, any ? &limit : &none), 0);
+}
+
+/* Where a worker sleeps in a descriptor the host gets the other end, if it has room. */
+START_TEST(worker_whose_bell_finds_no_descriptor_is_none)
+{
+    cfut_executor *ex = procs_with((cfut_process_pool_desc){
+        .max_workers = 1 + _i, .on_worker_death = _i ? CFUT_BREAK_POOL : CFUT_FAIL_TASK });
+    square_future f[3];
+
+    for (int round = 0; round < 6 && !CFUTI_FUTEX; round++) {
+        allow_descriptors(false);
+        for (int i = 0; i < 3; i++) square_submit(ex, &f[i], i);
+        for (int i = 0; i < 3; i++) ck_assert_int_eq(square_result(&f[i]), CFUT_NO_THREADS);
+        allow_descriptors(true);
+        if (round % 2 == 0) continue;
+        await_works(ex);
+        if (_i == 0) kill_worker(ex);
+        else break;
+    }
+    end_pool(ex);
+}
+END_TEST
+
+START_TEST(pool_goes_on_without_a_worker_whose_bell_finds_no_descriptor)
+{
+    enum { N = 20 };
+    cfut_executor *ex = procs(3);
+    struct busy_procs busy;
+    square_future f[N];
+
+    occupy_procs(&busy, ex);
+    square_submit(ex, &f[0], 1);        /* where its place must be looked up: now */
+    ck_assert_int_eq(square_result(&f[0]), CFUT_OK);
+    allow_descriptors(false);
+    for (int i = 0; i < N; i++) square_submit(ex, &f[i], i);
+    test_sleep(CFUT_MS(20));
+    free_procs(&busy);
+    for (int i = 0; i < N; i++) ck_assert_int_eq(square_result(&f[i]), CFUT_OK);
+    allow_descriptors(true);
     end_pool(ex);
 }
 END_TEST
@@ -406,6 +470,8 @@ static void fill(TCase *tc)
     tcase_add_test(tc, task_is_refused_when_no_worker_can_be_forked);
     tcase_add_test(tc, pool_goes_on_with_the_workers_that_it_has);
     tcase_add_test(tc, pool_grows_when_workers_can_be_forked_again);
+    tcase_add_loop_test(tc, worker_whose_bell_finds_no_descriptor_is_none, 0, 2);
+    tcase_add_test(tc, pool_goes_on_without_a_worker_whose_bell_finds_no_descriptor);
     tcase_add_test(tc, shutdown_when_no_worker_can_be_forked_ends);
     tcase_add_loop_test(tc, large_task_without_memory_fails_alone, 0, 2);
     tcase_add_test(tc, submit_result_cancel_and_shutdown_never_allocate);
