@@ -281,7 +281,8 @@ PROCESS POOLS
   With on_worker_death = CFUT_BREAK_POOL the pool breaks at the first death, as
   Python's does.
   exit in a task counts as death, and runs nothing that the host has registered
-  by atexit. A task's own children are the task's to wait for.
+  by atexit. A task's own children are the task's to wait for; one that
+  returns from the task ends there, if it was made by fork (not _Fork, clone).
 
   The host has one child per pool, the helper: its end raises SIGCHLD once, at
   shutdown. Signal handlers, masks and atexit handlers of the host are not
@@ -7075,7 +7076,6 @@ typedef struct cfuti_child {
     const cfuti_orders *orders;
     cfuti_reports *reports;
     size_t index;
-    pid_t pid;
     cfuti_kept file, ring;              /* the memory; the host's bell */
     cfuti_kept bell;                    /* that it sleeps in, where it needs one */
     uint32_t rung;                      /* value of asleep that was answered */
@@ -7108,7 +7108,9 @@ static void cfuti_child_ring(cfuti_child *c)
 }
 
 /* Back from code of the user's. If that has forked and this is the child, it ends
-   here: it must not take tasks, or report, beside the worker. */
+   here: it must not take tasks, or report, beside the worker. Not noticed is a child by
+   _Fork or clone, which call no handlers: to ask for the number of the process takes
+   100 ns each time, and a short task 250. */
 static void cfuti_child_is_back(const cfuti_child *c)
 {
     if (CFUTI_LIKELY(!c->forked)) return;
@@ -7542,7 +7544,6 @@ static void cfuti_child_main(const cfuti_common *common, size_t index, int bell)
     memset(&child, 0, sizeof child);
     child.common = common;
     child.index = index;
-    child.pid = getpid();
     if (!CFUTI_FUTEX) child.bell = cfuti_sys_keep(bell);
     cfuti_child_signals();
     close(CFUTI_FD_CHANNEL);
