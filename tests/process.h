@@ -392,6 +392,7 @@ HARNESS_UNUSED static int process_main(int argc, char **argv, const char *name,
     cfut_process_main(&argc, &argv);
 #endif
     board_make();
+    board();                            /* before there are threads */
     for (; roles && roles->name && argc == 3; roles++)
         if (!strcmp(roles->name, argv[2])) return roles->run();
     if (START_IS_FORK && UNDER_TSAN) {
