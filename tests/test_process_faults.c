@@ -470,8 +470,10 @@ static void fill(TCase *tc)
     tcase_add_test(tc, task_is_refused_when_no_worker_can_be_forked);
     tcase_add_test(tc, pool_goes_on_with_the_workers_that_it_has);
     tcase_add_test(tc, pool_grows_when_workers_can_be_forked_again);
-    tcase_add_loop_test(tc, worker_whose_bell_finds_no_descriptor_is_none, 0, 2);
-    tcase_add_test(tc, pool_goes_on_without_a_worker_whose_bell_finds_no_descriptor);
+    if (!EMULATED) {
+        tcase_add_loop_test(tc, worker_whose_bell_finds_no_descriptor_is_none, 0, 2);
+        tcase_add_test(tc, pool_goes_on_without_a_worker_whose_bell_finds_no_descriptor);
+    }
     tcase_add_test(tc, shutdown_when_no_worker_can_be_forked_ends);
     tcase_add_loop_test(tc, large_task_without_memory_fails_alone, 0, 2);
     tcase_add_test(tc, submit_result_cancel_and_shutdown_never_allocate);

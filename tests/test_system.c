@@ -889,21 +889,67 @@ START_TEST(code_of_no_file_is_taken_for_this_ones)
 END_TEST
 #endif
 
-/* What is at 5 is the program's, for which the pool's bell was taken. */
-static void keep_more_than_allowed(void)
+/* As if there was no room for a copy. What is at 4 then was taken for the memory. */
+static void keep_one_that_is_not_there(void)
 {
-    static const int fds[3] = { 0, 1, 2 };
-    struct stat before, after;
+    static const int fds[3] = { 0, -1, 2 };
 
-    if (dup2(open("/dev/null", O_RDONLY), 5) != 5 || fstat(5, &before) != 0) abort();
-    set_soft(RLIMIT_NOFILE, 8);
     cfuti_sys_only(fds);
-    _exit(fstat(5, &after) == 0 && before.st_ino == after.st_ino ? 6 : 5);
 }
 
 START_TEST(helper_without_its_descriptors_ends)
 {
-    ck_assert_int_eq(end_of(keep_more_than_allowed), 1);
+    ck_assert_int_eq(end_of(keep_one_that_is_not_there), 1);
+}
+END_TEST
+
+static int open_null(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+
+    if (fd < 0) abort();
+    return fd;
+}
+
+static void keep_with_few(void)
+{
+    int fd = open_null();
+    cfuti_kept k;
+
+    set_soft(RLIMIT_NOFILE, 60);
+    k = cfuti_sys_keep(fd);
+    if (k.fd != 57 || fcntl(fd, F_GETFD) >= 0) _exit(1);
+    if (cfuti_sys_keep(58).fd != 58 || dup2(57, 58) != 58 || dup2(57, 59) != 59) _exit(2);
+    fd = open_null();
+    if (cfuti_sys_keep(fd).fd != fd) _exit(3);          /* no room */
+    answer("getrlimit", 0, 1, -1, EINVAL);
+    if (cfuti_sys_keep(fd).fd != fd || !cfuti_sys_is_kept(&k)) _exit(4);
+    _exit(5);
+}
+
+static void keep_and_lose(void)
+{
+    cfuti_child c;
+
+    memset(&c, 0, sizeof c);
+    c.file = cfuti_sys_keep(cfuti_sys_file(4096));
+    c.ring = cfuti_sys_keep(cfuti_sys_file(4096));
+    c.bell = cfuti_sys_keep(open_null());
+    if (!cfuti_child_has_all(&c)) _exit(1);
+    if (dup2(c.file.fd, c.ring.fd) < 0 || cfuti_sys_is_kept(&c.ring)) _exit(2);
+    if (cfuti_child_has_all(&c)) _exit(3);
+    c.ring = cfuti_sys_keep(open_null());
+    close(c.bell.fd);
+    if (cfuti_child_has_all(&c) != CFUTI_FUTEX) _exit(4);
+    answer("fstat", 0, 1, -1, EIO);
+    c.bell = cfuti_sys_keep(open_null());
+    _exit(cfuti_sys_is_kept(&c.bell) ? 6 : 5);
+}
+
+START_TEST(descriptor_of_a_worker_is_high_and_missed_when_it_is_lost)
+{
+    ck_assert_int_eq(end_of(keep_with_few), 5);
+    ck_assert_int_eq(end_of(keep_and_lose), 5);
 }
 END_TEST
 
@@ -1325,6 +1371,7 @@ static void fill(TCase *tc)
     tcase_add_test(tc, code_of_no_file_is_taken_for_this_ones);
 #endif
     tcase_add_test(tc, helper_without_its_descriptors_ends);
+    if (!EMULATED) tcase_add_test(tc, descriptor_of_a_worker_is_high_and_missed_when_it_is_lost);
     tcase_add_test(tc, helper_needs_its_socket_and_no_privilege);
     tcase_add_test(tc, helper_that_lacks_something_ends);
     tcase_add_test(tc, helper_knows_its_own_host_only);
