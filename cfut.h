@@ -2862,11 +2862,13 @@ static void cfuti_sys_only(const int fds[3])
 /* A task may close all that it does not know, and put something of its own there. */
 typedef struct cfuti_kept {
     int fd;
-    uint64_t device, inode;
+    uint64_t device, inode;         /* eventfds and some others have the same */
 } cfuti_kept;
 
-enum { CFUTI_KEPT = 3, CFUTI_KEPT_BELOW = 1024 };   /* of them a process has; the system has
-                                       a table up to the highest number */
+enum {
+    CFUTI_KEPT = 3,                 /* so many a process has, at most */
+    CFUTI_KEPT_BELOW = 1024         /* no higher: the system has a table of all below */
+};
 
 /* With few descriptors it stays where it is. */
 static cfuti_kept cfuti_sys_keep(int fd)
