@@ -4845,7 +4845,8 @@ struct cfuti_pool {
     size_t parked;
     cfuti_worker *parked_first;
     cfut_ns retry_at;               /* no thread could be started: not before */
-    bool searching;                 /* somebody holds the search token */
+    bool searching;                 /* somebody holds the search token, */
+    bool relied;                    /* and somebody has parked because of that */
     size_t users;                   /* calls that touch the workers: no end before them */
     size_t failing;                 /* of these, who takes tasks out to fail them */
     bool closed, over, detached, reaping;
@@ -5371,9 +5372,10 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    has published the range: it is a pusher, too, with P1 and P2 seq_cst
    (cfuti_take).
    If all others are parked, nobody can push, and K2 needs no barrier. And who parks
-   while another one holds the token needs no K2: that one will put it down, with a K1
-   and a K2 of its own, which come later, as both are under the pool's lock. (Each
-   barrier interrupts all workers.)
+   while another one holds the token leaves K2 to that one, who will put it down, later,
+   as both are under the pool's lock: by parking, or by settling, then with a barrier
+   (p->relied), since the pusher may have been at P2 when hint was still 0. (Each barrier
+   interrupts all workers; this is one for many.)
    QUIET PUSHES, of a map's first worker (>>map), load the map's word quiet after P1,
    and leave out P2 while it is set: the map's caller clears it, passes a heavy barrier,
    and then calls in its place. Who parks later, as any worker does that is idle now or
@@ -5518,13 +5520,15 @@ static void cfuti_stop_searching(cfuti_worker *w)
 static void cfuti_settle(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    bool more = cfuti_inbox_waits(p) || w->lo != w->hi;
-    uint32_t hint;
+    bool more = cfuti_inbox_waits(p) || w->lo != w->hi, calls, relied;
 
     cfuti_stop_searching(w);
-    hint = cfuti_hint_update(p);
+    calls = cfuti_hint_calls(cfuti_hint_update(p));
+    relied = calls && !more && p->relied;
+    if (relied) p->relied = false;
     cfuti_unlock(&p->lock);
-    if (cfuti_hint_calls(hint) && (more || cfuti_any_queued(p))) cfuti_call_one(p);
+    if (relied) cfuti_heavy();
+    if (calls && (more || cfuti_any_queued(p))) cfuti_call_one(p);
 }
 
 /* How many tasks wait there. */
@@ -5820,6 +5824,7 @@ static bool cfuti_park(cfuti_worker *w)
     work = over || (cfuti_inbox_waits(p) && !(w->crowded && p->searching && !w->token));
     if (!work) alone = cfuti_park_begin(w);
     relied = p->searching;          /* on another one */
+    p->relied = !alone && (p->relied || relied);
     w->crowded = false;
     cfuti_unlock(&p->lock);
     if (work) return !over;
@@ -6263,8 +6268,9 @@ static void cfuti_abandon_wait(const cfuti_collecting *w);      /* >>waiters */
    deadlock detection, by callbacks.
    All that is read, and what other threads write, the pieces of maps and what is forked,
    lies in frames that are gone. So the clean-up gets out of their way, below the
-   innermost of them, where callbacks have as much stack as always. (Of bare futures
-   further below only a word is read and written, before any callback.) */
+   innermost task that has a frame, or duty, where callbacks have as much stack as always.
+   Before that come the bare futures inside of that, wherever they lie: they have no
+   callbacks, and nobody waits for them. */
 
 /* Its forker's thread ends: nobody will join it. */
 static uintptr_t cfuti_abandon_bare(cfut_future *f)
@@ -6296,8 +6302,18 @@ static CFUTI_RARE void cfuti_abandon_duty(cfuti_thread *t, cfuti_duty *d)
     }
 }
 
-/* All that the thread is at, but for end and what is outside of it, where the innermost
-   task was top. */
+/* All but end and what is outside of it, where the innermost task was top, up to the first
+   that may not be bare. */
+static CFUTI_RARE void cfuti_abandon_bare_ones(const cfuti_thread *t, const cfuti_duty *end,
+                                               uintptr_t top)
+{
+    cfuti_place *here = cfuti_place_here();
+
+    while ((here->top & 1) && here->top != top && (t->duty == end || t->duty->top != here->top))
+        here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
+}
+
+/* All that the thread is at, within the same. */
 static CFUTI_RARE void cfuti_abandon_all(cfuti_thread *t, const cfuti_duty *end, uintptr_t top)
 {
     cfuti_place *here = cfuti_place_here();
@@ -6305,12 +6321,11 @@ static CFUTI_RARE void cfuti_abandon_all(cfuti_thread *t, const cfuti_duty *end,
     for (;;) {
         cfuti_duty *d = t->duty;
 
+        cfuti_abandon_bare_ones(t, end, top);
         if (d != end && d->top == here->top) {
             cfuti_abandon_duty(t, d);
         } else if (here->top == top) {
             return;
-        } else if (here->top & 1) {
-            here->top = cfuti_abandon_bare(cfuti_future_at(here->top));
         } else {
             const cfuti_frame *frame = (const cfuti_frame *)here->top;
 
@@ -6320,15 +6335,23 @@ static CFUTI_RARE void cfuti_abandon_all(cfuti_thread *t, const cfuti_duty *end,
     }
 }
 
+/* Where the innermost of it lies, or 0. */
+static CFUTI_RARE uintptr_t cfuti_innermost(const cfuti_thread *t)
+{
+    uintptr_t duty = (uintptr_t)t->duty, frame = (uintptr_t)cfuti_frame_at(cfuti_top());
+
+    return !duty || (frame && frame < duty) ? frame : duty;
+}
+
 /* The same, below what is gone. */
 static CFUTI_NOINLINE CFUTI_NO_ASAN void cfuti_unwind(cfuti_thread *t, const cfuti_duty *end,
                                                       uintptr_t top)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0), innermost = (uintptr_t)t->duty;
-    uintptr_t frame = (uintptr_t)cfuti_frame_at(cfuti_top());
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), innermost;
 
     t->ending = true;
-    if (!innermost || (frame && frame < innermost)) innermost = frame;
+    cfuti_abandon_bare_ones(t, end, top);
+    innermost = cfuti_innermost(t);
     if (innermost && innermost < here) {
         /* what belongs to the innermost may lie somewhat below it */
         void *gap = __builtin_alloca(here - innermost + CFUTI_PAD);
@@ -6366,6 +6389,7 @@ static CFUTI_RARE void cfuti_worker_lost(cfuti_worker *w)
     cfuti_workers_remove(t);
     t->worker = NULL;
     if (cfuti_pool_is_forked(w->pool)) return;
+    cfuti_count_tiny(w, false);
     cfuti_lock(&w->lock);
     w->strange = w->deque.bot;      /* who forked it is on no stack any more */
     cfuti_unlock(&w->lock);

@@ -2131,6 +2131,37 @@ START_TEST(pthread_exit_below_a_fork_of_a_user_thread_ends_both)
 }
 END_TEST
 
+struct nest { int depth; size_t room; };
+static int fork_nest(const struct nest *n);
+CFUT_ACTION(fork_nest, struct nest);
+
+/* Some of the stack is used at each level, as much as is said. */
+static int fork_nest(const struct nest *n)
+{
+    volatile char *room = __builtin_alloca(n->room + 1);
+    fork_nest_future f;
+
+    room[n->room] = 1;
+    if (n->depth == 0) pthread_exit(NULL);
+    fork_nest_fork(&f, (struct nest){ n->depth - 1, n->room });
+    return fork_nest_join(&f) + room[n->room];
+}
+
+/* SEM 20: wherever the inlined forks lie in the stack that is left. */
+START_TEST(pthread_exit_below_inlined_forks_ends_them_all)
+{
+    static const int depths[] = { 1, 2, 20 };
+    cfut_executor *one = pool_of(1);
+    fork_nest_future f;
+
+    for (size_t room = 0; room < 6000; room += 24) {
+        fork_nest_submit(one, &f, (struct nest){ depths[_i], room });
+        ck_assert_int_eq(fork_nest_result(&f), CFUT_ABANDONED);
+    }
+    cfut_shutdown(one, CFUT_DRAIN);
+}
+END_TEST
+
 /* One worker joins a fork, and runs, to help, what that has forked; which leaves. The fork
    waits for the task that joins it. */
 struct helped { struct gate started, waits; cfut_future *joiner; };
@@ -2336,6 +2367,7 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, callback_after_one_that_ran_a_leaver_may_reclaim_that);
     tcase_add_loop_test(tc, callback_of_a_leaver_sees_what_stands_outside, 0, 3);
     tcase_add_test(tc, pthread_exit_below_a_fork_of_a_user_thread_ends_both);
+    tcase_add_loop_test(tc, pthread_exit_below_inlined_forks_ends_them_all, 0, 3);
     tcase_add_test(tc, circle_through_a_thread_that_ends_is_told);
     tcase_add_test(tc, iterator_whose_task_was_left_is_ended);
     tcase_add_test(tc, stream_whose_task_was_left_goes_on);

@@ -352,6 +352,8 @@ BUGS = [
      'map_helps'),
     ('map_stays_quiet', 'the caller of a map that lasts calls nobody',
      '        cfuti_call_more(m->pool, true);\n', '', 'map_quiet'),
+    ('settle_without_barrier', 'who settles does not see what those did not who relied on it',
+     '    if (relied) cfuti_heavy();\n', '', 'relying_alone'),
     ('K2_relied_on_nobody', 'who parks relies on a searcher though there is none (K2)',
      '    relied = p->searching;', '    relied = true;', 'push_against_park'),
     ('quiet_looks_first', 'a quiet push looks before it pushes whether it still may be quiet',

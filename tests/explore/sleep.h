@@ -284,6 +284,61 @@ static void run_settling(void)
     end_staffed();
 }
 
+/* Nobody is idle when worker 0 pushes. Then worker 1 searches, worker 2 parks, as that one
+   does, and worker 1 finds other work: worker 2 must get what was pushed. */
+static void take_one(int i)
+{
+    cfut_future *f;
+
+    do {
+        f = cfuti_take(worker(i), true);
+        if (!f) f = cfuti_steal(worker(i));
+    } while (!f && cfuti_idle(worker(i)));
+    take(f);
+}
+
+static void search_and_find(void *arg)
+{
+    (void)arg;
+    act_as(1);
+    cfuti_lock(&the_pool()->lock);
+    worker(1)->idle = worker(1)->token = the_pool()->searching = true;
+    the_pool()->idle++;
+    cfuti_hint_update(the_pool());
+    cfuti_unlock(&the_pool()->lock);
+    inject(1);
+    take_one(1);
+}
+
+static void park_beside(void *arg)
+{
+    (void)arg;
+    act_as(2);
+    take_one(2);
+}
+
+static void run_relying(void)
+{
+    begin_staffed(3);
+    worker(1)->used = worker(2)->used = true;
+    x_go(push_and_call, NULL);
+    x_go(search_and_find, NULL);
+    x_go(park_beside, NULL);
+    x_join_all();
+    check_taken_once(2);
+    for (int i = 1; i < 3; i++)
+        worker(i)->used = worker(i)->idle = worker(i)->token = false;
+    the_pool()->idle = 0;
+    the_pool()->searching = false;
+    end_staffed();
+}
+
+SCENARIO(relying_alone, "Who parks beside a searcher relies on what that sees (K2) when it settles.",
+         .bound = 4)
+{
+    run_relying();
+}
+
 SCENARIO(settling_alone,
          "A searcher that finds work looks for what was pushed while it was relied on.",
          .bound = 3)
