@@ -10386,8 +10386,9 @@ static CFUTI_RARE void cfuti_collector_detach(cfuti_collector *c)
 /* ---- running what one waits for ---- */
 
 /* Takes f out of the queue if it is queued in the executor whose task this
-   thread runs, or whose queue it is failing: 1, and the caller ends it. 0: it is not to be had. -1: its lock
-   is taken, try again (only if hurry, when the caller holds a collector). */
+   thread runs, or whose queue it is failing: 1, and the caller ends it. 0: it is
+   not to be had. -1: its lock is taken, try again (only if hurry, when the caller
+   holds a collector). */
 static int cfuti_claim(cfuti_thread *t, cfut_future *f, bool hurry)
 {
     uintptr_t owner = cfuti_load_relaxed(&f->owner);    /* relaxed: set before f was shared,

@@ -333,7 +333,8 @@ static void run_relying(void)
     end_staffed();
 }
 
-SCENARIO(relying_alone, "Who parks beside a searcher relies on what that sees (K2) when it settles.",
+SCENARIO(relying_alone,
+         "Who parks beside a searcher relies on what that one sees when it settles (K2).",
          .bound = 4)
 {
     run_relying();
