@@ -5817,14 +5817,16 @@ static void cfuti_park_sleep(cfuti_worker *w)
 static bool cfuti_park(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
-    bool work, over, alone = false, relied;
+    bool work, over, alone = false, relied = false;
 
     cfuti_lock(&p->lock);
     over = p->over;
     work = over || (cfuti_inbox_waits(p) && !(w->crowded && p->searching && !w->token));
-    if (!work) alone = cfuti_park_begin(w);
-    relied = p->searching;          /* on another one */
-    p->relied = !alone && (p->relied || relied);
+    if (!work) {
+        alone = cfuti_park_begin(w);
+        relied = p->searching;      /* on another one */
+        p->relied = !alone && (p->relied || relied);
+    }
     w->crowded = false;
     cfuti_unlock(&p->lock);
     if (work) return !over;

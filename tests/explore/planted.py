@@ -355,7 +355,7 @@ BUGS = [
     ('settle_without_barrier', 'who settles does not see what those did not who relied on it',
      '    if (relied) cfuti_heavy();\n', '', 'relying_alone'),
     ('K2_relied_on_nobody', 'who parks relies on a searcher though there is none (K2)',
-     '    relied = p->searching;', '    relied = true;', 'push_against_park'),
+     '        relied = p->searching;', '        relied = true;', 'push_against_park'),
     ('quiet_looks_first', 'a quiet push looks before it pushes whether it still may be quiet',
      '    if (CFUTI_UNLIKELY(!cfuti_push(w, f))) cfuti_store_relaxed(&f->owner, (uintptr_t)0);\n'
      '    else if (!quiet || !cfuti_load_light(quiet)) cfuti_pushed(w);\n',
