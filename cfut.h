@@ -1519,8 +1519,15 @@ enum {
 #define CFUTI_STATIC_ASSERT(x, text) _Static_assert(x, text)
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define CFUTI_HAS_ASAN 1
+#elif defined(__has_feature)
+#define CFUTI_HAS_ASAN __has_feature(address_sanitizer)
+#else
+#define CFUTI_HAS_ASAN 0
+#endif
+
 #define CFUTI_NOINLINE __attribute__((noinline))
-#define CFUTI_NO_ASAN __attribute__((no_sanitize_address))
 #define CFUTI_RARE __attribute__((noinline, cold))  /* compiled for size, kept apart */
 #define CFUTI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define CFUTI_UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -1850,7 +1857,7 @@ static int cfuti_sys_cpu(void)
    of the way. No frame between may have a clean-up, which would go on with the unwinding
    from there, and overwrite it too: in C++ ThreadSanitizer and gcov give each function
    one. */
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__OPTIMIZE__) && !CFUTI_HAS_ASAN && !defined(__SANITIZE_THREAD__)
 enum { CFUTI_PAD = 1024 };
 #else
 enum { CFUTI_PAD = 4096 };
@@ -6345,16 +6352,23 @@ static CFUTI_RARE uintptr_t cfuti_innermost(const cfuti_thread *t)
     return !duty || (frame && frame < duty) ? frame : duty;
 }
 
+/* A stack is not larger. AddressSanitizer may keep frames elsewhere, in memory that it does
+   not use again soon. */
+#if CFUTI_HAS_ASAN
+enum { CFUTI_STACK_MOST = 1 << 20 };
+#else
+#define CFUTI_STACK_MOST UINTPTR_MAX
+#endif
+
 /* The same, below what is gone. */
-static CFUTI_NOINLINE CFUTI_NO_ASAN void cfuti_unwind(cfuti_thread *t, const cfuti_duty *end,
-                                                      uintptr_t top)
+static CFUTI_NOINLINE void cfuti_unwind(cfuti_thread *t, const cfuti_duty *end, uintptr_t top)
 {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0), innermost;
 
     t->ending = true;
     cfuti_abandon_bare_ones(t, end, top);
     innermost = cfuti_innermost(t);
-    if (innermost && innermost < here) {
+    if (innermost && innermost < here && here - innermost < CFUTI_STACK_MOST) {
         /* what belongs to the innermost may lie somewhat below it */
         void *gap = __builtin_alloca(here - innermost + CFUTI_PAD);
 
