@@ -115,6 +115,12 @@ static long fake_syscall(long number, long a, long b, long c, long d, long e, lo
     return result;
 }
 
+#if defined(__GLIBC__)
+typedef __rlimit_resource_t limit_kind;
+#else
+typedef int limit_kind;
+#endif
+
 #define CALL(type, name, parameters, arguments) \
     __attribute__((unused)) static type fake_##name parameters \
     { \
@@ -131,7 +137,7 @@ CALL(int, pipe, (int *fds), (fds))
 CALL(int, socketpair, (int a, int b, int c, int *fds), (a, b, c, fds))
 CALL(int, ftruncate, (int fd, off_t size), (fd, size))
 CALL(int, fstat, (int fd, struct stat *st), (fd, st))
-CALL(int, getrlimit, (int what, struct rlimit *limit), (what, limit))
+CALL(int, getrlimit, (limit_kind what, struct rlimit *limit), (what, limit))
 CALL(int, getrusage, (int who, struct rusage *used), (who, used))
 CALL(int, getppid, (void), ())
 CALL(int, nice, (int more), (more))
@@ -226,7 +232,7 @@ static int end_of(void (*fn)(void))
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-static void set_soft(int what, rlim_t soft)
+static void set_soft(limit_kind what, rlim_t soft)
 {
     struct rlimit limit;
 
@@ -235,7 +241,7 @@ static void set_soft(int what, rlim_t soft)
     ck_assert_int_eq(setrlimit(what, &limit), 0);
 }
 
-static rlim_t soft_of(int what)
+static rlim_t soft_of(limit_kind what)
 {
     struct rlimit limit;
 
