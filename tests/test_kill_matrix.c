@@ -140,8 +140,8 @@ static bool run_case(struct scene *s, int number)
         run_scene(s);
     }
     if (s->took > test_time(CFUT_SEC(1))) WRONG(s, "it took %ld ms", (long)(s->took / 1000000));
-    printf("%s %d - %s\n", *s->why ? "not ok" : "ok", number, s->name);
-    if (*s->why) printf("# %s\n", s->why);
+    printf("%s %d - %s%s%s\n", *s->why ? "not ok" : "ok", number, s->name, *s->why ? ": " : "",
+           s->why);
     fflush(stdout);
     return !*s->why;
 }
