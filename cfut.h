@@ -1527,6 +1527,13 @@ enum {
 #define CFUTI_HAS_ASAN 0
 #endif
 
+/* Bytes of stack that a few frames need: more without an optimizer, or under a sanitizer. */
+#if defined(__OPTIMIZE__) && !CFUTI_HAS_ASAN && !defined(__SANITIZE_THREAD__)
+enum { CFUTI_PAD = 1024 };
+#else
+enum { CFUTI_PAD = 4096 };
+#endif
+
 #define CFUTI_NOINLINE __attribute__((noinline))
 #define CFUTI_RARE __attribute__((noinline, cold))  /* compiled for size, kept apart */
 #define CFUTI_LIKELY(x) __builtin_expect(!!(x), 1)
@@ -1853,16 +1860,9 @@ static int cfuti_sys_cpu(void)
 /* What a thread has used of the stack when it leaves by pthread_exit is read by the
    handler (see "the end of a thread" in >>pool). glibc unwinds to the frame that
    registered the handler first, so that the handler's own frames would overwrite it:
-   they need so much, more without an optimizer, or under a sanitizer, until they get out
-   of the way. No frame between may have a clean-up, which would go on with the unwinding
-   from there, and overwrite it too: in C++ ThreadSanitizer and gcov give each function
-   one. */
-#if defined(__OPTIMIZE__) && !CFUTI_HAS_ASAN && !defined(__SANITIZE_THREAD__)
-enum { CFUTI_PAD = 1024 };
-#else
-enum { CFUTI_PAD = 4096 };
-#endif
-
+   they need CFUTI_PAD until they get out of the way. No frame between may have a clean-up,
+   which would go on with the unwinding from there, and overwrite it too: in C++
+   ThreadSanitizer and gcov give each function one. */
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
 {
     char pad[CFUTI_PAD];
