@@ -1802,9 +1802,11 @@ static void fill(TCase *tc)
         tcase_add_test(tc, fork_in_forked_child_works);
         tcase_add_test(tc, fork_in_task_whose_child_returns_from_the_task_ends_it);
         tcase_add_test(tc, fork_in_an_item_whose_child_returns_runs_nothing_of_the_parents);
-        tcase_add_test(tc, child_of_an_item_that_leaves_ends);
-        tcase_add_test(tc, child_of_an_item_that_fails_there_ends);
-    tcase_add_loop_test(tc, map_whose_item_forks_says_so_in_the_child, 0, 2);
+        if (CHILD_ALLOCATES) {          /* as a thread's end does, there */
+            tcase_add_test(tc, child_of_an_item_that_leaves_ends);
+            tcase_add_test(tc, child_of_an_item_that_fails_there_ends);
+        }
+        tcase_add_loop_test(tc, map_whose_item_forks_says_so_in_the_child, 0, 2);
         tcase_add_loop_test(tc, child_that_comes_back_into_a_wait_is_told_that_it_is_one, 0, 2);
         tcase_add_test(tc, process_pool_made_after_exit_began_is_refused);
         tcase_add_test(tc, child_of_a_callback_in_a_close_has_no_pool_to_end);
