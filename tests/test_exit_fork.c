@@ -562,17 +562,23 @@ static void exit_in_task_that_others_wait_for(void)
         pause();
 }
 
-static void exit_in_task_that_another_pool_waits_for(void)
+/* One of so many workers of another pool waits for it; the ticks run all the same. */
+static void exit_in_task_beside(int workers)
 {
-    cfut_executor *ex = pool_of(1), *other = pool_of(2);
+    cfut_executor *ex = pool_of(1), *other = pool_of(workers);
 
     gate_init(&late.go);
     leave_when_told_submit(ex, &late_future, 14);
     wait_for_leaver_submit(other, &waits_for_it, 0);
-    submit_ticks(other, 0, TICKS);              /* these run all the same */
+    submit_ticks(other, 0, TICKS);
     for (;;)
         pause();
 }
+
+static void exit_in_task_that_another_pool_waits_for(void) { exit_in_task_beside(2); }
+
+/* So nobody else will run the ticks. */
+static void exit_in_task_that_the_only_worker_waits_for(void) { exit_in_task_beside(1); }
 
 /* SEM 79: a task that waits for the one that exits does not hold it up */
 START_TEST(exit_in_task_that_another_waits_for_does_not_hang)
@@ -582,18 +588,6 @@ START_TEST(exit_in_task_that_another_waits_for_does_not_hang)
     ck_assert_int_eq(told(&shared->ran), TICKS);
 }
 END_TEST
-
-static void exit_in_task_that_the_only_worker_waits_for(void)
-{
-    cfut_executor *ex = pool_of(1), *other = pool_of(1);
-
-    gate_init(&late.go);
-    leave_when_told_submit(ex, &late_future, 14);
-    wait_for_leaver_submit(other, &waits_for_it, 0);
-    submit_ticks(other, 0, TICKS);              /* nobody else will run them */
-    for (;;)
-        pause();
-}
 
 /* SEM 79 */
 START_TEST(exit_in_task_runs_what_is_queued_behind_one_that_waits_for_it)

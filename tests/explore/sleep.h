@@ -84,17 +84,23 @@ static void warm_up(void)
     cfuti_store_relaxed(&s.gate[0], 0u);
 }
 
-SCENARIO(range_in_sight,
-         "A worker that claims several tasks and blocks in the first has called another one for "
-         "the rest.", .bound = 2)
+/* Whoever has the first of three blocks in it, until the last one has run. */
+static void run_behind_a_blocked_one(void)
 {
-    warm_up();
     submit_task(0, &wait_at_gate_task);
     submit(1);
     submit_task(2, &open_gate_task);
     x_check(cfut_result(&s.f[2]) == CFUT_OK && cfut_result(&s.f[0]) == CFUT_OK);
     x_check(cfut_result(&s.f[1]) == CFUT_OK);
     end_pool();
+}
+
+SCENARIO(range_in_sight,
+         "A worker that claims several tasks and blocks in the first has called another one for "
+         "the rest.", .bound = 2)
+{
+    warm_up();
+    run_behind_a_blocked_one();
 }
 
 /* Two workers that will think that what comes is tiny, and that one keeps up with that. */
@@ -110,12 +116,7 @@ SCENARIO(tiny_task_that_blocks,
          "watches, comes for the rest.", .bound = 2, .spin_ns = 1500)
 {
     begin_tiny(4);
-    submit_task(0, &wait_at_gate_task);
-    submit(1);
-    submit_task(2, &open_gate_task);
-    x_check(cfut_result(&s.f[2]) == CFUT_OK && cfut_result(&s.f[0]) == CFUT_OK);
-    x_check(cfut_result(&s.f[1]) == CFUT_OK);
-    end_pool();
+    run_behind_a_blocked_one();
 }
 
 SCENARIO(tiny_task_that_blocks_at_once, "The same where each is claimed alone, and waits for two.",
