@@ -207,13 +207,15 @@ THREAD POOLS
   worker (without a finalizer for it); in a map's item it also ends the items that are
   left of its thread's share, or, where that is the caller, of the map.
   With it end the tasks that wait on the same thread, because they run it meanwhile.
-  Before that the task must have waited for all that it submitted with memory of its
-  own stack; iterators and streams that it has are its own to end (as is a stream whose
-  pull function ended the thread). In a callback, on
+  Before that all of these must have waited for all that they submitted or forked with
+  memory of their own stack; iterators and streams that they have are their own to end (as
+  is a stream whose pull function ended the thread). In a callback, on
   any thread, pthread_exit costs nothing else: the other callbacks are called, and the
   completion or the close that was under way comes to its end. A second pthread_exit,
   in one of those, is undefined; so is one in a task or an item that a call here runs
-  within a clean-up handler's reach (pthread_cleanup_push) of the task that calls. No
+  within the reach of a clean-up handler (pthread_cleanup_push), or of a C++ object with a
+  destructor, of the task that calls; and one in a callback of a process pool that runs
+  while another one waits in a reclaim, a map or the close of a stream. No
   pthread_exit is noticed by an implementation compiled as C++ for ThreadSanitizer or
   gcov.
   longjmp out of a task is undefined. A C++ exception that leaves a
@@ -1862,7 +1864,8 @@ static int cfuti_sys_cpu(void)
    registered the handler first, so that the handler's own frames would overwrite it:
    they need CFUTI_PAD until they get out of the way. No frame between may have a clean-up,
    which would go on with the unwinding from there, and overwrite it too: in C++
-   ThreadSanitizer and gcov give each function one. */
+   ThreadSanitizer and gcov give each function one. (So has cfuti_call, where it catches
+   exceptions; it sees to what is below it before that.) */
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
 {
     char pad[CFUTI_PAD];
@@ -4627,14 +4630,35 @@ static CFUTI_RARE void cfuti_refuse(cfut_future *f, int status, const char *text
                                    CFUT_STATE_FINISHED);
 }
 
-/* Takes one future, inlines the task's function. Exceptions become a status. */
+#if CFUTI_EXCEPTIONS
+/* Calls the task's function at some distance: see cfuti_call_beyond_pad. */
+static CFUTI_NOINLINE int cfuti_call_deeper(const cfut_task *task, const void *in, void *out)
+{
+    char pad[CFUTI_PAD];
+    int status;
+
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
+    status = task->fn(in, out);
+    __asm__ __volatile__("" : : "r"(pad) : "memory");
+    return status;
+}
+#endif
+
+/* Takes one future, inlines the task's function. Exceptions become a status. Should
+   pthread_exit, which unwinds as an exception does, end the thread here, what has begun
+   within the call comes to its end before the unwinding goes on, from this frame, over the
+   frames that it was in. */
 static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_frame *frame)
 {
 #if CFUTI_EXCEPTIONS
+    cfuti_user here = { NULL, NULL, cfuti_self()->duty, cfuti_top() };
+
+    (void)here;
     try {
-        return task->fn(in, out);
+        return cfuti_call_deeper(task, in, out);
 #if defined(__GLIBCXX__)
     } catch (abi::__forced_unwind &) {
+        cfuti_unwind_to(&here);
         throw;                      /* pthread_exit */
 #endif
     } catch (const std::exception &e) {
@@ -5354,8 +5378,10 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    more only take the cache lines from them: with 16, a task cost 190 ns instead of 50.
    So who is about to come back for tiny ones, while two others do, and few wait, parks
    at once: or, if the token is free, takes it and watches. It looks each 50 us whether
-   the two go on, and searches if not. So a task behind one that turns out to be long
-   may wait that much longer, and the timer's slack.
+   the two go on and nobody has others to give, and comes if not, first for what others
+   have, then for what is new. So a task behind one that turns out to be long may wait
+   some such looks longer, and the timer's slack. (A tiny worker that searches for a
+   moment puts down the token for the watcher, too; then another one may watch as well.)
    All of this is written under p->lock; hint repeats it in one word, for
    workers that push without the lock.
 
@@ -5382,14 +5408,15 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    while another one holds the token leaves K2 to that one, who will put it down, later,
    as both are under the pool's lock: by parking, or by settling, then with a barrier
    (p->relied), since the pusher may have been at P2 when hint was still 0. (Each barrier
-   interrupts all workers; this is one for many.)
+   interrupts all workers; this is one for many.) A watcher, who may keep it for long,
+   looks at all that is pushed, private or not, each time.
    QUIET PUSHES, of a map's first worker (>>map), load the map's word quiet after P1,
    and leave out P2 while it is set: the map's caller clears it, passes a heavy barrier,
    and then calls in its place. Who parks later, as any worker does that is idle now or
    started then, takes the pool's lock after that: so a K2 that he does, or relies on,
    sees a quiet push, or the pusher sees that it may not be quiet. (If it looked before
    P1, a worker could come, look, and park in between.) Who is woken first is told to
-   look at private tasks at once.
+   look at private tasks before all others.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -5471,7 +5498,7 @@ static CFUTI_NOINLINE void cfuti_call_one(cfuti_pool *p)
 
 /* From outside, for work that will last: wakes one more worker, or starts it, though
    another one may be about to search. force: it looks at private tasks, too. false: there
-   was none. */
+   was none, or one that has been started is still on its way. */
 static CFUTI_NOINLINE bool cfuti_call_more(cfuti_pool *p, bool force)
 {
     cfuti_worker *wake = NULL, *start = NULL;
@@ -5845,26 +5872,27 @@ static bool cfuti_park(cfuti_worker *w)
     return !over;
 }
 
-/* Whether v is at a long task, with others behind, since the last look; or shares some. */
+/* Whether v is at a long task, with others behind, since the last look; or has pushed
+   some: who parks relies on us for these, be they shared or not. */
 static bool cfuti_leaves_some(cfuti_worker *v)
 {
     size_t lo = cfuti_load_relaxed(&v->lo);     /* relaxed, here and below: hints */
-    bool same = lo == v->seen && lo != cfuti_load_relaxed(&v->hi);
+    bool same = lo == cfuti_load_relaxed(&v->seen) && lo != cfuti_load_relaxed(&v->hi);
 
-    v->seen = lo;
-    return same || cfuti_load_relaxed(&v->top) != cfuti_load_relaxed(&v->deque.lim);
+    cfuti_store_relaxed(&v->seen, lo);
+    return same || cfuti_load_relaxed(&v->top) != cfuti_load_relaxed(&v->deque.bot);
 }
 
 /* Others keep up with the tiny tasks that come: looks now and then whether that is so. */
 static void cfuti_watch(cfuti_pool *p)
 {
-    size_t n = cfuti_load_acquire(&p->high);    /* acquire: the workers below it */
     bool fine;
 
     do {
-        size_t head = cfuti_load_relaxed(&p->head);
+        size_t head = cfuti_load_relaxed(&p->head), n;
 
         cfuti_nap(CFUT_US(50));
+        n = cfuti_load_acquire(&p->high);       /* acquire: the workers below it */
         fine = cfuti_is_crowded(p) && cfuti_load_relaxed(&p->head) != head;
         for (size_t i = 0; i < n && fine; i++) fine = !cfuti_leaves_some(&p->workers[i]);
     } while (fine);
@@ -5888,6 +5916,7 @@ static bool cfuti_idle(cfuti_worker *w)
     cfuti_count_tiny(w, false);
     if (w->token && w->crowded) {
         cfuti_watch(p);
+        w->force = true;            /* or the next tiny one would send it back here */
         return true;
     }
     if (w->token && cfuti_spin_until(cfuti_pool_seen_busy, p, 1)) return true;
@@ -5902,6 +5931,7 @@ static cfut_future *cfuti_next(cfuti_worker *w)
     do {
         if (cfuti_load_relaxed(&w->pool->base.status) == CFUT_FORKED) return NULL;
         f = cfuti_next_own(w);
+        if (!f && w->force) f = cfuti_steal(w);     /* what it has come for */
         if (!f) f = cfuti_take(w, true);
         if (!f && !w->crowded) f = cfuti_steal(w);
     } while (!f && cfuti_idle(w));
@@ -6377,7 +6407,7 @@ static CFUTI_NOINLINE void cfuti_unwind(cfuti_thread *t, const cfuti_duty *end, 
     cfuti_abandon_all(t, end, top);
 }
 
-/* On a thread that is neither worker nor manager: all that the call was at. */
+/* All that a call was at: on a thread that is neither worker nor manager, or in cfuti_call. */
 static CFUTI_RARE void cfuti_unwind_to(void *arg)
 {
     const cfuti_user *user = (const cfuti_user *)arg;
@@ -11203,6 +11233,29 @@ static CFUTI_NOINLINE void cfuti_help(cfuti_thread *t, cfut_future *f, const cfu
     t->woke = true;                 /* it need not spin once more */
 }
 
+typedef struct cfuti_alone {
+    cfut_future *f;
+    int status;
+} cfuti_alone;
+
+static void cfuti_alone_run(void *arg)
+{
+    cfuti_alone *a = (cfuti_alone *)arg;
+
+    a->status = cfuti_run_alone(cfuti_self(), a->f);
+}
+
+/* The same on any thread, maybe outside of all tasks: then nothing else is ready for its
+   end. */
+static CFUTI_RARE int cfuti_run_guarded(cfuti_thread *t, cfut_future *f)
+{
+    cfuti_alone a = { f, CFUT_ABANDONED };
+
+    if (cfuti_top()) return cfuti_run_alone(t, f);
+    cfuti_call_user(t, cfuti_alone_run, &a);
+    return a.status;
+}
+
 /* f is not the newest of its forker's deque. wish: what is run while it is waited for;
    NULL: what is forked above f. */
 static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f, const cfuti_wish *wish)
@@ -11218,7 +11271,7 @@ static CFUTI_NOINLINE int cfuti_join_slow(cfuti_thread *t, cfut_future *f, const
     }
     if (!owner || (t->worker && owner == (uintptr_t)t->worker->pool &&
                    cfuti_unqueue(t->worker->pool, f)))
-        return cfuti_run_alone(t, f);
+        return cfuti_run_guarded(t, f);
     if (t->worker) cfuti_help(t, f, wish ? wish : &above);
     return cfuti_result(f, CFUT_FOREVER, true);
 }
@@ -11863,6 +11916,7 @@ static CFUTI_RARE void cfuti_map_in_bare(cfuti_map_state *m)
     frame.future = cfuti_future_at(here->top);
     frame.executor = &m->pool->base;
     frame.outer = here->top;
+    frame.scope = NULL;
     frame.code = 0;
     here->top = (uintptr_t)&frame;
     cfuti_map_piece(m, 0, m->n);

@@ -62,12 +62,37 @@ static int expect_abandoned(cfut_executor *) { return 0; }
 static int leaves(const int *, int *) { pthread_exit(NULL); }
 CFUT_TASK(leaves, int, int);
 
+/* The innermost of several ends the thread, and so all of them. */
+static int leaves_below(const int *depth, int *out);
+CFUT_TASK(leaves_below, int, int);
+
+static int leaves_below(const int *depth, int *out)
+{
+    leaves_below_future f;
+
+    if (*depth == 0) pthread_exit(NULL);
+    leaves_below_submit(cfut_inline_executor(), &f, *depth - 1);
+    *out = leaves_below_result(&f);
+    return *out;
+}
+
+static int leaves_at_3(const int *x, int *y) { return *x == 3 ? leaves(x, y) : CFUT_OK; }
+CFUT_TASK(leaves_at_3, int, int);
+
 static int expect_abandoned(cfut_executor *ex)
 {
+    int in[8] = { 0, 1, 2, 3, 4, 5, 6, 7 }, out[8], status[8], bad;
+    cfut_map_desc desc = cfut_map_desc();
+    leaves_below_future below;
     leaves_future f;
 
     leaves_submit(ex, &f, 0);
-    return leaves_result(&f) != CFUT_ABANDONED;
+    bad = leaves_result(&f) != CFUT_ABANDONED;
+    leaves_below_submit(ex, &below, 5);
+    bad += leaves_below_result(&below) != CFUT_ABANDONED;
+    desc.status = status;
+    bad += leaves_at_3_map_with(ex, in, out, 8, &desc) != CFUT_ABANDONED;
+    return bad + (status[0] != CFUT_OK || status[3] != CFUT_ABANDONED);
 }
 #endif
 

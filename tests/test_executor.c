@@ -1171,6 +1171,41 @@ START_TEST(task_behind_a_long_one_starts_while_tiny_ones_pour_in)
 }
 END_TEST
 
+struct pushing { cfut_executor *ex; int rounds; };
+
+/* Pushes a task, private until somebody asks, and waits for it by means of its own. */
+static int push_and_wait(const struct pushing *p)
+{
+    for (int round = 0; round < p->rounds; round++) {
+        pass_gate_future opener;
+        struct gate gate;
+
+        gate_init(&gate);
+        pass_gate_submit(p->ex, &opener, &gate);
+        gate_wait(&gate);
+        pass_gate_result(&opener);
+    }
+    return CFUT_OK;
+}
+CFUT_ACTION(push_and_wait, struct pushing);
+
+/* SEM 63: they who take what is tiny come for what another one has pushed, too. */
+START_TEST(task_pushed_by_a_long_one_starts_while_tiny_ones_pour_in)
+{
+    struct pouring p = { .ex = pool_of(5) };
+    push_and_wait_future f;
+    pthread_t t;
+
+    gate_init(&p.enough);
+    t = thread_start(pour, &p);
+    push_and_wait_submit(p.ex, &f, (struct pushing){ p.ex, 100 });
+    ck_assert_int_eq(push_and_wait_result(&f), CFUT_OK);
+    gate_open(&p.enough);
+    thread_end(t);
+    end_pool(p.ex);
+}
+END_TEST
+
 struct crowd { struct counter here; meet_future *f; };
 
 /* Submits from inside as many tasks as there are other workers. */
@@ -2266,6 +2301,7 @@ static void fill_submit(TCase *tc)
     tcase_add_test(tc, tasks_that_wait_for_tasks_of_their_pool_finish_with_one_worker);
     tcase_add_test(tc, task_from_outside_is_not_starved_by_tasks_that_submit);
     tcase_add_test(tc, task_behind_a_long_one_starts_while_tiny_ones_pour_in);
+    tcase_add_test(tc, task_pushed_by_a_long_one_starts_while_tiny_ones_pour_in);
     tcase_add_test(tc, pool_beside_a_closed_one_works);
     tcase_add_test(tc, executor_status_when_open_is_ok);
     tcase_add_test(tc, executor_status_when_closed_is_closed);

@@ -2131,6 +2131,28 @@ START_TEST(pthread_exit_below_a_fork_of_a_user_thread_ends_both)
 }
 END_TEST
 
+static void *fork_leaver(void *leaver)
+{
+    go_below_future *f = leaver;
+
+    go_below_fork(f, 0);
+    cfut_on_done(&f->base, overwrite_stack, NULL);
+    go_below_join(f);
+    return leaver;
+}
+
+/* SEM 20: nor in a task, so that nothing else there is ready for it. */
+START_TEST(pthread_exit_below_a_fork_outside_of_tasks_ends_it)
+{
+    go_below_future leaver;
+    void *returned = &leaver;
+
+    ck_assert_int_eq(pthread_join(thread_start(fork_leaver, &leaver), &returned), 0);
+    ck_assert_ptr_null(returned);
+    ck_assert_int_eq(go_below_result(&leaver), CFUT_ABANDONED);
+}
+END_TEST
+
 struct nest { int depth; size_t room; };
 static int fork_nest(const struct nest *n);
 CFUT_ACTION(fork_nest, struct nest);
@@ -2367,6 +2389,7 @@ static void fill_ends(TCase *tc)
     tcase_add_test(tc, callback_after_one_that_ran_a_leaver_may_reclaim_that);
     tcase_add_loop_test(tc, callback_of_a_leaver_sees_what_stands_outside, 0, 3);
     tcase_add_test(tc, pthread_exit_below_a_fork_of_a_user_thread_ends_both);
+    tcase_add_test(tc, pthread_exit_below_a_fork_outside_of_tasks_ends_it);
     tcase_add_loop_test(tc, pthread_exit_below_inlined_forks_ends_them_all, 0, 3);
     tcase_add_test(tc, circle_through_a_thread_that_ends_is_told);
     tcase_add_test(tc, iterator_whose_task_was_left_is_ended);
