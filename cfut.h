@@ -211,12 +211,13 @@ THREAD POOLS
   memory of their own stack; iterators and streams that they have are their own to end (as
   is a stream whose pull function ended the thread). In a callback, on
   any thread, pthread_exit costs nothing else: the other callbacks are called, and the
-  completion or the close that was under way comes to its end. A second pthread_exit,
-  in one of those, is undefined; so is one in a task or an item that a call here runs
-  within the reach of a clean-up handler (pthread_cleanup_push), or of a C++ object with a
-  destructor, of the task that calls; and one in a callback of a process pool that runs
-  while another one waits in a reclaim, a map or the close of a stream. No
-  pthread_exit is noticed by an implementation compiled as C++ for ThreadSanitizer or
+  completion or the close that was under way comes to its end.
+  Undefined are: a second pthread_exit, in one of those; one in what a call here runs (an
+  item, a callback, or, where the implementation is compiled as C, a task) if the task or
+  callback that calls is within the reach of a clean-up handler (pthread_cleanup_push) or
+  has an object with a destructor; any within a catch block; one in a callback on a
+  process pool's thread while another callback there waits in a reclaim, a map or the
+  close of a stream; and any in an implementation compiled as C++ for ThreadSanitizer or
   gcov.
   longjmp out of a task is undefined. A C++ exception that leaves a
   task becomes CFUT_FAILED with its text when the implementation is compiled
@@ -672,7 +673,8 @@ typedef struct cfut_thread_pool_desc {
                                        breaks the pool: CFUT_BROKEN for all its tasks */
     void (*finalizer)(void *arg);   /* in each initialized worker before it ends */
     void *init_arg;                 /* for both */
-    size_t stack_size;              /* bytes for tasks, rounded up; 0: the system's */
+    size_t stack_size;              /* bytes for tasks, rounded up; 0: the system's (compiled
+                                       as C++, one inside the other cost 1 KiB more each) */
     int exit;                       /* CFUT_EXIT_DRAIN or CFUT_EXIT_ABANDON */
 } cfut_thread_pool_desc;
 
@@ -1865,7 +1867,7 @@ static int cfuti_sys_cpu(void)
    they need CFUTI_PAD until they get out of the way. No frame between may have a clean-up,
    which would go on with the unwinding from there, and overwrite it too: in C++
    ThreadSanitizer and gcov give each function one. (So has cfuti_call, where it catches
-   exceptions; it sees to what is below it before that.) */
+   exceptions; it sees to what is below it before that: cfuti_called.) */
 static CFUTI_NOINLINE void cfuti_sys_thread_padded(void *arg)
 {
     char pad[CFUTI_PAD];
@@ -4631,7 +4633,22 @@ static CFUTI_RARE void cfuti_refuse(cfut_future *f, int status, const char *text
 }
 
 #if CFUTI_EXCEPTIONS
-/* Calls the task's function at some distance: see cfuti_call_beyond_pad. */
+/* pthread_exit unwinds as an exception does, and goes on from here, over the frames of
+   what the call was at: that comes to its end first. An exception leaves nothing behind. */
+struct cfuti_called {
+    cfuti_user user;
+    cfuti_frame *frame;
+    const cfuti_scope *scope;       /* the frame's, when the call began */
+
+    ~cfuti_called()
+    {
+        if (cfuti_self()->duty == user.duty && cfuti_top() == user.top) return;
+        frame->scope = scope;
+        cfuti_unwind_to(&user);
+    }
+};
+
+/* At some distance below the object above: see cfuti_call_beyond_pad. */
 static CFUTI_NOINLINE int cfuti_call_deeper(const cfut_task *task, const void *in, void *out)
 {
     char pad[CFUTI_PAD];
@@ -4644,21 +4661,23 @@ static CFUTI_NOINLINE int cfuti_call_deeper(const cfut_task *task, const void *i
 }
 #endif
 
-/* Takes one future, inlines the task's function. Exceptions become a status. Should
-   pthread_exit, which unwinds as an exception does, end the thread here, what has begun
-   within the call comes to its end before the unwinding goes on, from this frame, over the
-   frames that it was in. */
-static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_frame *frame)
+/* Takes one future, inlines the task's function. Exceptions become a status. outer: the
+   innermost task that goes on when the call ends the thread. */
+static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_frame *frame,
+                      uintptr_t outer)
 {
 #if CFUTI_EXCEPTIONS
-    cfuti_user here = { NULL, NULL, cfuti_self()->duty, cfuti_top() };
-
-    (void)here;
     try {
+        cfuti_called called = { { NULL, NULL, cfuti_self()->duty, cfuti_top() }, frame,
+                                frame->scope };
+
+        (void)called;
         return cfuti_call_deeper(task, in, out);
 #if defined(__GLIBCXX__)
     } catch (abi::__forced_unwind &) {
-        cfuti_unwind_to(&here);
+        cfuti_user user = { NULL, NULL, cfuti_self()->duty, outer };
+
+        cfuti_unwind_to(&user);     /* now the task itself */
         throw;                      /* pthread_exit */
 #endif
     } catch (const std::exception &e) {
@@ -4670,6 +4689,7 @@ static int cfuti_call(const cfut_task *task, const void *in, void *out, cfuti_fr
     return CFUT_FAILED;
 #else
     (void)frame;
+    (void)outer;
     return task->fn(in, out);
 #endif
 }
@@ -4689,7 +4709,7 @@ static inline int cfuti_call_in_frame(cfut_future *f, cfuti_frame *frame)
     frame->code = 0;
     here->top = (uintptr_t)frame;
     began = cfuti_trace_begin();
-    status = cfuti_call(f->task, f->in, f->out, frame);
+    status = cfuti_call(f->task, f->in, f->out, frame, frame->outer);
     cfuti_trace_end(CFUTI_RUNS, f, f->task, began, 0);
     here->top = frame->outer;
     return CFUTI_UNLIKELY(status == CFUT_TIMEOUT) ? ETIMEDOUT : status;
@@ -4820,8 +4840,8 @@ typedef struct cfuti_worker {
     bool cold;                      /* its last sleep was long */
     bool tiny;                      /* it takes tiny tasks from outside, and is counted */
     bool crowded;                   /* it would, too, but is not needed */
-    bool force;                     /* private tasks of others are worth a barrier; set under
-                                       the pool's lock */
+    bool force;                     /* private tasks of others are worth a barrier; set by
+                                       others while it is parked, under the pool's lock */
     char name[64];
     cfuti_os_thread thread;         /* stored by the thread itself */
     bool used, gone;                /* under the pool's lock */
@@ -4835,7 +4855,7 @@ typedef struct cfuti_worker {
     size_t strange;                 /* what stands below it was pushed by a thread that is
                                        gone; under lock */
     size_t lo, hi;                  /* its range of the inbox; written by the owner */
-    size_t seen;                    /* its lo, when it was watched */
+    size_t seen;                    /* its lo at anybody's last look, see cfuti_watch */
     cfuti_thread *record;           /* its thread's; NULL: not running yet */
     char pad2[CFUTI_CACHE_LINE];
 } cfuti_worker;
@@ -5363,10 +5383,10 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
 
    STATES OF A WORKER: running, or idle: searching (awake, looking for work),
    parked (asleep, on the stack parked_first).
-   THE SEARCH TOKEN (p->searching): at most one searcher holds it (cfuti_call_more may
-   give out a second one, which costs a wake call at most). While it is
-   held, nobody wakes anybody: the holder will find the work, and calls the next
-   worker if there is more. Who wakes a worker hands it the token with the
+   THE SEARCH TOKEN (p->searching): at most one searcher holds it (cfuti_call_more, or a
+   tiny worker beside a watcher, see below, may make it a second one, which costs a wake
+   call at most). While it is held, nobody wakes anybody: the holder will find the work,
+   and calls the next worker if there is more. Who wakes a worker hands it the token with the
    wake-up, so a hundred submits in a row make one wake call.
    A worker that runs out of work takes the token if it is free and searches
    (what is shared) for CFUT_SPIN_NS, then parks; if it is not free, it parks at once.
@@ -5378,10 +5398,11 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    more only take the cache lines from them: with 16, a task cost 190 ns instead of 50.
    So who is about to come back for tiny ones, while two others do, and few wait, parks
    at once: or, if the token is free, takes it and watches. It looks each 50 us whether
-   the two go on and nobody has others to give, and comes if not, first for what others
-   have, then for what is new. So a task behind one that turns out to be long may wait
-   some such looks longer, and the timer's slack. (A tiny worker that searches for a
-   moment puts down the token for the watcher, too; then another one may watch as well.)
+   the two go on and no worker leaves tasks behind, and comes if not: first for these, then
+   to the inbox. So a task behind one that turns out to be long may wait for two looks and
+   the timer's slack; or for some more, as who comes to steal begins anywhere, and may get
+   a tiny one. (A tiny worker that searches for a moment puts down the token for the
+   watcher, too; then another one may watch as well.)
    All of this is written under p->lock; hint repeats it in one word, for
    workers that push without the lock.
 
@@ -5416,7 +5437,7 @@ static cfut_executor *cfuti_executor_here(const cfuti_thread *t)
    started then, takes the pool's lock after that: so a K2 that he does, or relies on,
    sees a quiet push, or the pusher sees that it may not be quiet. (If it looked before
    P1, a worker could come, look, and park in between.) Who is woken first is told to
-   look at private tasks before all others.
+   look at private tasks before the inbox.
 
    GROWING. Threads start on demand: when what is queued outnumbers the idle
    ones. A worker counts as idle before it publishes the result of its last
@@ -5497,8 +5518,8 @@ static CFUTI_NOINLINE void cfuti_call_one(cfuti_pool *p)
 }
 
 /* From outside, for work that will last: wakes one more worker, or starts it, though
-   another one may be about to search. force: it looks at private tasks, too. false: there
-   was none, or one that has been started is still on its way. */
+   another one may be about to search. force: it looks at private tasks, too. false: none
+   is parked, and one that is idle is awake or on its way, or none can be started. */
 static CFUTI_NOINLINE bool cfuti_call_more(cfuti_pool *p, bool force)
 {
     cfuti_worker *wake = NULL, *start = NULL;
@@ -6407,7 +6428,8 @@ static CFUTI_NOINLINE void cfuti_unwind(cfuti_thread *t, const cfuti_duty *end, 
     cfuti_abandon_all(t, end, top);
 }
 
-/* All that a call was at: on a thread that is neither worker nor manager, or in cfuti_call. */
+/* All that a call was at: on a thread that is neither worker nor manager, or where C++
+   unwinds (cfuti_called). */
 static CFUTI_RARE void cfuti_unwind_to(void *arg)
 {
     const cfuti_user *user = (const cfuti_user *)arg;
@@ -7319,7 +7341,7 @@ static int cfuti_job_item(cfuti_job *j, uint64_t i)
 {
     const char *in = j->in ? j->in + i * j->order->in_size : NULL;
     char *out = j->out ? j->out + i * j->order->out_size : NULL;
-    int status = cfuti_call(&j->task, in, out, &j->frame);
+    int status = cfuti_call(&j->task, in, out, &j->frame, cfuti_top());
 
     cfuti_child_is_back(j->child);
     return status == CFUT_TIMEOUT ? ETIMEDOUT : status;
@@ -7430,7 +7452,7 @@ static void cfuti_hook_run(void *arg)
     cfuti_hook *h = (cfuti_hook *)arg;
 
     cfuti_place_here()->top = (uintptr_t)&h->frame;
-    h->status = cfuti_call(&h->task, h->child, NULL, &h->frame);
+    h->status = cfuti_call(&h->task, h->child, NULL, &h->frame, cfuti_top());
     cfuti_place_here()->top = 0;
     cfuti_child_is_back(h->child);
 }
@@ -11245,8 +11267,8 @@ static void cfuti_alone_run(void *arg)
     a->status = cfuti_run_alone(cfuti_self(), a->f);
 }
 
-/* The same on any thread, maybe outside of all tasks: then nothing else is ready for its
-   end. */
+/* cfuti_run_alone, maybe outside of all tasks: then, on a thread of the program's own,
+   nothing else is ready for its end. */
 static CFUTI_RARE int cfuti_run_guarded(cfuti_thread *t, cfut_future *f)
 {
     cfuti_alone a = { f, CFUT_ABANDONED };
@@ -11602,7 +11624,7 @@ static void cfuti_map_singly(cfuti_range *r, size_t end, cfuti_frame *frame)
     /* relaxed: nothing else travels */
     while (r->at < end && !(timed ? cfuti_map_stopped(m) : cfuti_load_relaxed(&m->scope.stop))) {
         size_t i = r->at++;
-        int status = cfuti_call(&task, in, out, frame);
+        int status = cfuti_call(&task, in, out, frame, cfuti_top());
 
         if (CFUTI_UNLIKELY(status || m->status))
             cfuti_map_note(m, i, status == CFUT_TIMEOUT ? ETIMEDOUT : status);

@@ -78,6 +78,7 @@ static const struct peer *load_openmp(void)
 static void find_sides(void)
 {
     add_peer(&peer_cfut);
+    add_peer(&peer_caller);
     add_peer(&peer_serial);
     add_peer(&peer_calls);
     add_peer(&peer_naive);
@@ -683,7 +684,7 @@ static void print_unable(const struct work *w)
 
     for (int s = 0; s < n_sides; s++)
         if (sides[s].peer != &peer_serial && sides[s].peer != &peer_calls &&
-            !side_able(&sides[s], w)) {
+            sides[s].peer != &peer_caller && !side_able(&sides[s], w)) {
             printf("%s%s", between, side_name(&sides[s]));
             between = ", ";
         }

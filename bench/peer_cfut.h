@@ -212,6 +212,38 @@ static inline void our_map(void *pool, enum kernel kernel, const double *in, dou
         die("map failed: %s", cfut_strerror(status));
 }
 
+/* ---- map, where the caller is one of the threads, as with OpenMP and TBB ---- */
+
+static inline void *caller_start(int workers, void (*greet)(void *), void *arg)
+{
+    return workers == 1 ? cfut_inline_executor() : our_start(workers - 1, greet, arg);
+}
+
+static inline void caller_stop(void *pool)
+{
+    if (pool != cfut_inline_executor())
+        our_stop(pool);
+}
+
+static inline void caller_map(void *pool, enum kernel kernel, const double *in, double *out,
+                              size_t n)
+{
+    const cfut_map_desc desc = {.caller_runs = true};
+    int status = kernel == KERNEL_ROOT ? root_map_with(pool, in, out, n, &desc)
+                                       : burn_map_with(pool, in, out, n, &desc);
+
+    if (status != 0)
+        die("map failed: %s", cfut_strerror(status));
+}
+
+static const struct peer peer_caller = {
+    .name = "cfut, caller",
+    .differs = "the caller runs items, too, with one worker less: as many threads as OpenMP, TBB",
+    .start = caller_start,
+    .stop = caller_stop,
+    .map = caller_map,
+};
+
 static const struct peer peer_cfut = {
     .name = "cfut",
     .keeps_workers = true,

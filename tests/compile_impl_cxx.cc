@@ -58,9 +58,24 @@ static int expect(cfut_executor *ex, int how, int status, const char *text)
 #if !ENDS_THREADS
 static int expect_abandoned(cfut_executor *) { return 0; }
 #else
-/* As in C: what catches exceptions lets the end of a thread pass. */
+/* As in C: what catches exceptions lets the end of a thread pass. And destructors run, over
+   the frames that are gone. */
 static int leaves(const int *, int *) { pthread_exit(NULL); }
 CFUT_TASK(leaves, int, int);
+
+/* An object whose destructor uses more of the stack than the library's frames below. */
+struct owner {
+    volatile char used;
+
+    ~owner()
+    {
+        volatile char much[4000];
+
+        for (unsigned i = 0; i < sizeof much; i++)
+            much[i] = 0x5A;
+        used = much[0];
+    }
+};
 
 /* The innermost of several ends the thread, and so all of them. */
 static int leaves_below(const int *depth, int *out);
@@ -69,7 +84,9 @@ CFUT_TASK(leaves_below, int, int);
 static int leaves_below(const int *depth, int *out)
 {
     leaves_below_future f;
+    owner mine;
 
+    mine.used = 0;
     if (*depth == 0) pthread_exit(NULL);
     leaves_below_submit(cfut_inline_executor(), &f, *depth - 1);
     *out = leaves_below_result(&f);
