@@ -204,12 +204,19 @@ static inline int burn(const double *steps, double *y)
 }
 CFUT_TASK(burn, double, double);
 
-static inline void our_map(void *pool, enum kernel kernel, const double *in, double *out, size_t n)
+static inline void map_as(const cfut_map_desc *desc, void *pool, enum kernel kernel,
+                          const double *in, double *out, size_t n)
 {
-    int status = kernel == KERNEL_ROOT ? root_map(pool, in, out, n) : burn_map(pool, in, out, n);
+    int status = kernel == KERNEL_ROOT ? root_map_with(pool, in, out, n, desc)
+                                       : burn_map_with(pool, in, out, n, desc);
 
     if (status != 0)
         die("map failed: %s", cfut_strerror(status));
+}
+
+static inline void our_map(void *pool, enum kernel kernel, const double *in, double *out, size_t n)
+{
+    map_as(NULL, pool, kernel, in, out, n);
 }
 
 /* ---- map, where the caller is one of the threads, as with OpenMP and TBB ---- */
@@ -228,16 +235,11 @@ static inline void caller_stop(void *pool)
 static inline void caller_map(void *pool, enum kernel kernel, const double *in, double *out,
                               size_t n)
 {
-    const cfut_map_desc desc = {.caller_runs = true};
-    int status = kernel == KERNEL_ROOT ? root_map_with(pool, in, out, n, &desc)
-                                       : burn_map_with(pool, in, out, n, &desc);
-
-    if (status != 0)
-        die("map failed: %s", cfut_strerror(status));
+    map_as(&(cfut_map_desc){.caller_runs = true}, pool, kernel, in, out, n);
 }
 
 static const struct peer peer_caller = {
-    .name = "cfut, caller",
+    .name = "cfut caller",
     .differs = "the caller runs items, too, with one worker less: as many threads as OpenMP, TBB",
     .start = caller_start,
     .stop = caller_stop,
