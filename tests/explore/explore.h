@@ -97,6 +97,7 @@ typedef struct x_scenario {
     int failures;                   /* allocations and thread starts that may fail */
     int64_t spin_ns;                /* CFUT_SPIN_NS; a look at the clock takes 1000 */
     bool portable;                  /* without membarrier */
+    bool one_cpu;                   /* who is woken is where its waker is; else nobody knows */
     unsigned inbox, ring, chunk;    /* sizes; 0: 4, 4 and 256 */
     unsigned fairness;              /* 0: 61 */
     struct x_scenario *next;
@@ -199,7 +200,7 @@ void x_begin_local(void *local);    /* to be defined: what is not zero of it */
 #define cfuti_yield()                 x_pause(0)
 #define cfuti_nap(ns)                 x_pause(ns)
 #define cfuti_cpus()                  2
-#define cfuti_cpu()                   (-1)
+#define cfuti_cpu()                   (x_tune.one_cpu ? 0 : -1)
 #define cfuti_heavy()                 x_heavy(X_SITE)
 #define cfuti_heavy_left_out()        ((void)0)
 #define cfuti_heavy_begin()           (!x_tune.portable)

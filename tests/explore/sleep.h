@@ -30,6 +30,13 @@ SCENARIO(submit_against_search,
     submit_against_park();
 }
 
+SCENARIO(submit_against_park_on_one_cpu,
+         "The same where both share a processor: who has been woken there does not search.",
+         .bound = 3, .spin_ns = 1500, .one_cpu = true)
+{
+    submit_against_park();
+}
+
 SCENARIO(submit_two_to_two, "Two tasks, two workers, started on demand.", .bound = 3)
 {
     begin_pool(2);
@@ -69,6 +76,12 @@ SCENARIO(submit_behind_a_blocked_task,
 
 SCENARIO(submit_behind_a_blocked_task_searching, "The same with workers that search first.",
          .bound = 2, .spin_ns = 1500)
+{
+    submit_behind_a_blocked_task();
+}
+
+SCENARIO(submit_behind_a_blocked_task_on_one_cpu, "The same where all share a processor.",
+         .bound = 2, .spin_ns = 1500, .one_cpu = true)
 {
     submit_behind_a_blocked_task();
 }
