@@ -113,6 +113,33 @@ static void scene_map(void)
     end_some_pool(ex);
 }
 
+static size_t twenty(const cfut_executor *ex)
+{
+    (void)ex;
+    return 20;
+}
+
+static int run_at_once(cfut_executor *ex, cfut_future *f)
+{
+    (void)ex;
+    cfut_run(f);
+    return CFUT_OK;
+}
+
+static const cfut_executor_ops twenty_ops = {
+    .name = "Twenty", .submit = run_at_once, .max_workers = twenty };
+
+/* It needs memory for so many shares, and does with fewer if there is none. */
+static void scene_wide_map(void)
+{
+    cfut_executor ex = { &twenty_ops, CFUT_OK };
+    int in[50], out[50];
+
+    for (int i = 0; i < 50; i++) in[i] = i;
+    ck_assert_int_eq(square_map(&ex, in, out, 50), CFUT_OK);
+    for (int i = 0; i < 50; i++) ck_assert_int_eq(out[i], i * i);
+}
+
 static int count_down(void *left, void *in)
 {
     if (*(int *)left == 0) return CFUT_END;
@@ -354,6 +381,7 @@ static void scene_inline(void)
 
 static const struct { const char *name; void (*run)(void); } scenes[] = {
     { "submit", scene_submit }, { "nested", scene_nested }, { "map", scene_map },
+    { "wide map", scene_wide_map },
     { "stream", scene_stream }, { "wait", scene_wait }, { "callbacks", scene_callbacks },
     { "cancel", scene_cancel }, { "spawn", scene_spawn }, { "ends", scene_ends },
     { "hooks", scene_hooks }, { "deadlock", scene_deadlock }, { "inline", scene_inline },

@@ -1015,21 +1015,24 @@ START_TEST(task_that_waits_for_one_that_its_executor_cannot_give_up_sleeps)
 }
 END_TEST
 
-static size_t a_thousand(const cfut_executor *ex)
+static size_t no_end_of_workers(const cfut_executor *ex)
 {
     (void)ex;
-    return 1000;
+    return SIZE_MAX;
 }
+
+static int runs_at_once;
 
 static int run_at_once(cfut_executor *ex, cfut_future *f)
 {
     (void)ex;
+    runs_at_once++;
     cfut_run(f);
     return CFUT_OK;
 }
 
 static const cfut_executor_ops at_once_ops = {
-    .name = "AtOnce", .submit = run_at_once, .max_workers = a_thousand };
+    .name = "AtOnce", .submit = run_at_once, .max_workers = no_end_of_workers };
 
 START_TEST(map_on_an_executor_of_very_many_workers_makes_fewer_parts)
 {
@@ -1040,7 +1043,12 @@ START_TEST(map_on_an_executor_of_very_many_workers_makes_fewer_parts)
     for (int i = 0; i < N; i++) in[i] = i;
     ck_assert_int_eq(square_map(&ex, in, out, N), CFUT_OK);
     for (int i = 0; i < N; i++) ck_assert_int_eq(out[i], i * i);
+    ck_assert_int_eq(runs_at_once, 1024);
     ck_assert_int_eq(square_map(&ex, in, out, 3), CFUT_OK);
+    ck_assert_int_eq(runs_at_once, 1024 + 3);
+    ck_assert_int_eq(square_map_with(&ex, in, out, 3, &(cfut_map_desc){ .caller_runs = true }),
+                     CFUT_OK);
+    ck_assert_int_eq(runs_at_once, 1024 + 3 + 2);
 }
 END_TEST
 

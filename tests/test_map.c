@@ -350,16 +350,21 @@ static void *share_and_leave(void *arg)
     return NULL;
 }
 
-/* The map's thread ends in item 7. */
-static void expect_statuses_of_a_lost_map(cfut_executor *ex, bool caller_runs)
+/* Item 7 ended the thread; from that one on they had run before. */
+static void expect_lost_at_seven(const struct shared_map *l, int ran)
+{
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(l->status[i], i < 7 || i >= ran ? CFUT_OK
+                                       : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
+}
+
+static void expect_statuses_of_a_lost_map(cfut_executor *ex, bool caller_runs, int ran)
 {
     struct shared_map l = { .pool = ex, .caller_runs = caller_runs };
 
     memset(l.status, 0xA5, sizeof l.status);
     ck_assert_int_eq(pthread_join(thread_start(share_and_leave, &l), NULL), 0);
-    for (int i = 0; i < 60; i++)
-        ck_assert_int_eq(l.status[i],
-                         i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
+    expect_lost_at_seven(&l, ran);
 }
 
 /* SEM 20, 53: the statuses say so, too, where nobody is left to be told more. */
@@ -367,12 +372,12 @@ START_TEST(map_whose_caller_runs_an_item_that_ends_its_thread_says_which)
 {
     struct busy_pool b;
 
-    expect_statuses_of_a_lost_map(busy_pool_open(&b), true);
+    expect_statuses_of_a_lost_map(busy_pool_open(&b), true, 60);
     busy_pool_end(&b);
 }
 END_TEST
 
-/* Keeps one task, and runs the others within submit. */
+/* Keeps one task, and runs the others within submit: each with its own items first. */
 static cfut_future *kept_by_executor;
 
 static int keep_or_run(cfut_executor *ex, cfut_future *f)
@@ -409,10 +414,10 @@ START_TEST(map_whose_submit_runs_an_item_that_ends_its_thread_leaves_nothing)
 {
     cfut_executor keeper = { .ops = &keeper_ops };
 
-    expect_statuses_of_a_lost_map(cfut_inline_executor(), false);
-    expect_statuses_of_a_lost_map(&keeper, false);
+    expect_statuses_of_a_lost_map(cfut_inline_executor(), false, 60);
+    expect_statuses_of_a_lost_map(&keeper, false, 40);
     ck_assert_ptr_null(kept_by_executor);
-    expect_statuses_of_a_lost_map(&keeper, true);
+    expect_statuses_of_a_lost_map(&keeper, true, 40);
     ck_assert_ptr_null(kept_by_executor);
 }
 END_TEST
@@ -425,7 +430,7 @@ static int share_and_leave_in_task(struct shared_map *const *l)
 }
 CFUT_ACTION(share_and_leave_in_task, struct shared_map *);
 
-static void expect_only_a_task_lost(cfut_executor *ex, bool caller_runs)
+static void expect_only_a_task_lost(cfut_executor *ex, bool caller_runs, int ran)
 {
     cfut_executor *pool = pool_of(1);
     struct shared_map l = { .pool = ex, .caller_runs = caller_runs };
@@ -434,9 +439,7 @@ static void expect_only_a_task_lost(cfut_executor *ex, bool caller_runs)
     memset(l.status, 0xA5, sizeof l.status);
     share_and_leave_in_task_submit(pool, &f, &l);
     ck_assert_int_eq(share_and_leave_in_task_result(&f), CFUT_ABANDONED);
-    for (int i = 0; i < 60; i++)
-        ck_assert_int_eq(l.status[i],
-                         i < 7 ? CFUT_OK : i < 20 ? CFUT_ABANDONED : CFUT_CANCELLED);
+    expect_lost_at_seven(&l, ran);
     expect_squares(pool, 10, NULL);
     end_pool(pool);
 }
@@ -448,10 +451,10 @@ START_TEST(map_whose_caller_runs_in_a_worker_and_ends_it_loses_nothing_else)
     cfut_executor keeper = { .ops = &keeper_ops };
     struct busy_pool b;
 
-    expect_only_a_task_lost(busy_pool_open(&b), true);
+    expect_only_a_task_lost(busy_pool_open(&b), true, 60);
     busy_pool_end(&b);
-    expect_only_a_task_lost(cfut_inline_executor(), false);
-    expect_only_a_task_lost(&keeper, false);
+    expect_only_a_task_lost(cfut_inline_executor(), false, 60);
+    expect_only_a_task_lost(&keeper, false, 40);
     ck_assert_ptr_null(kept_by_executor);
 }
 END_TEST
@@ -715,11 +718,11 @@ CFUT_TASK(spin_for, int, int);
 
 struct skew { struct counter *others; int slow, i, n; };
 
-/* The slow item ends when all others have ended. */
+/* The slow item ends when n others have ended. */
 static int skewed(const struct skew *s, int *out)
 {
     if (s->i == s->slow)
-        counter_wait(s->others, s->n - 1);
+        counter_wait(s->others, s->n);
     else
         counter_add(s->others, 1);
     *out = s->i;
@@ -727,7 +730,8 @@ static int skewed(const struct skew *s, int *out)
 }
 CFUT_TASK(skewed, struct skew, int);
 
-static void expect_skewed(cfut_executor *pool, int slow, bool caller_runs)
+/* A slow item holds up that many others at most. */
+static void expect_skewed(cfut_executor *pool, int slow, int held, bool caller_runs)
 {
     enum { N = 100 };
     struct counter others;
@@ -736,7 +740,7 @@ static void expect_skewed(cfut_executor *pool, int slow, bool caller_runs)
 
     counter_init(&others);
     for (int i = 0; i < N; i++)
-        in[i] = (struct skew){ &others, slow, i, N };
+        in[i] = (struct skew){ &others, slow, i, N - 1 - held };
     ck_assert_int_eq(skewed_map_with(pool, in, out, N,
         &(cfut_map_desc){ .caller_runs = caller_runs }), CFUT_OK);
     for (int i = 0; i < N; i++)
@@ -749,19 +753,44 @@ START_TEST(map_with_a_slow_first_item_does_the_others_meanwhile)
     cfut_executor *pool = pool_of_two();
 
     for (int round = 0; round < 20; round++)
-        expect_skewed(pool, 0, false);
+        expect_skewed(pool, 0, 0, false);
     cfut_shutdown(pool, CFUT_DRAIN);
 }
 END_TEST
 
-/* SEM 50: where items come from a common counter, none holds up another. */
+/* SEM 50: who is in it has taken no more with it than a quarter of a third. */
 START_TEST(map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile)
 {
     cfut_executor *pool = pool_of_two();
 
     for (int slow = 0; slow < 100; slow += 9)
-        expect_skewed(pool, slow, true);
+        expect_skewed(pool, slow, 100 / 12, true);
     cfut_shutdown(pool, CFUT_DRAIN);
+}
+END_TEST
+
+static int meet(struct counter *const *met, int *out)
+{
+    counter_add(*met, 1);
+    counter_wait(*met, 21);
+    *out = 1;
+    return CFUT_OK;
+}
+CFUT_TASK(meet, struct counter *, int);
+
+/* One item each. */
+START_TEST(map_whose_caller_runs_has_twenty_workers_take_part)
+{
+    cfut_executor *pool = pool_of(20);
+    struct counter met;
+    struct counter *in[21];
+    int out[21];
+
+    counter_init(&met);
+    for (int i = 0; i < 21; i++) in[i] = &met;
+    ck_assert_int_eq(meet_map_with(pool, in, out, 21, &(cfut_map_desc){ .caller_runs = true }),
+                     CFUT_OK);
+    end_pool(pool);
 }
 END_TEST
 
@@ -866,6 +895,54 @@ START_TEST(map_in_a_circle_of_pools_is_told_of_the_deadlock)
     ck_assert_int_eq(pools.inner, CFUT_DEADLOCK);
     end_pool(pools.here);
     end_pool(pools.there);
+}
+END_TEST
+
+/* Two items of a task's map: the one on its own thread goes on once the other waits for
+   the task. */
+struct met_map {
+    cfut_executor *there;
+    cfut_future *task;
+    pthread_t mapper;
+    thread_number other;
+    int told;
+};
+
+static int return_or_await_task(struct met_map *const *in)
+{
+    struct met_map *m = *in;
+
+    if (pthread_equal(pthread_self(), m->mapper)) {
+        await_asleep(&m->other);
+        return CFUT_OK;
+    }
+    announce_thread(&m->other);
+    return m->told = cfut_result(m->task);
+}
+CFUT_ACTION(return_or_await_task, struct met_map *);
+
+static int map_with_other(struct met_map *const *in)
+{
+    struct met_map *m = *in, *items[2] = { m, m };
+
+    m->mapper = pthread_self();
+    return return_or_await_task_map_with(m->there, items, 2,
+                                         &(cfut_map_desc){ .caller_runs = true });
+}
+CFUT_ACTION(map_with_other, struct met_map *);
+
+/* SEM 81: the map must wait for what runs; the item that waits for its task is told. */
+START_TEST(map_whose_item_elsewhere_waits_for_its_task_is_told_of_the_deadlock)
+{
+    cfut_executor *here = pool_of(1), *there = pool_of(1);
+    map_with_other_future f;
+    struct met_map m = { .there = there, .task = &f.base };
+
+    map_with_other_submit(here, &f, &m);
+    ck_assert_int_eq(map_with_other_result(&f), CFUT_DEADLOCK);
+    ck_assert_int_eq(m.told, CFUT_DEADLOCK);
+    end_pool(here);
+    end_pool(there);
 }
 END_TEST
 
@@ -1921,6 +1998,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_when_refused_starts_no_thread);
     tcase_add_test(tc, map_of_cheap_items_and_then_dear_ones_shares_the_dear_ones);
     tcase_add_test(tc, map_in_a_circle_of_pools_is_told_of_the_deadlock);
+    tcase_add_test(tc, map_whose_item_elsewhere_waits_for_its_task_is_told_of_the_deadlock);
     tcase_add_test(tc, map_when_its_pool_is_closed_with_cancel_pending_is_cut);
     tcase_add_test(tc, map_whose_caller_runs_asks_no_worker_to_stop);
     tcase_add_test(tc, map_when_time_runs_out_cancels_the_rest);
@@ -1933,6 +2011,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_whose_caller_runs_gives_all_results);
     tcase_add_test(tc, map_with_a_slow_first_item_does_the_others_meanwhile);
     tcase_add_test(tc, map_whose_caller_runs_with_a_slow_item_does_the_others_meanwhile);
+    tcase_add_test(tc, map_whose_caller_runs_has_twenty_workers_take_part);
     tcase_add_test(tc, map_with_next_to_no_time_ends);
     tcase_add_test(tc, map_with_skewed_costs_gives_all_results);
     tcase_add_test(tc, map_whose_upper_half_is_dear_is_helped_by_who_has_done_the_lower);

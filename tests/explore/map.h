@@ -534,6 +534,12 @@ SCENARIO(map_quiet_portable, "The same without membarrier.", .bound = 2, .spin_n
     map_quiet_and_its_first_item_blocks();
 }
 
+SCENARIO(map_quiet_on_one_cpu, "The same where all share a processor.", .bound = 2,
+         .spin_ns = 2000, .one_cpu = true)
+{
+    map_quiet_and_its_first_item_blocks();
+}
+
 /* Leaves a task of its own, which lies above the rest of the map in the deque. */
 static int item_leaves_fn(const void *in, void *out)
 {
@@ -628,6 +634,20 @@ SCENARIO(map_where_the_caller_runs, "The caller takes part: every item runs once
     desc.caller_runs = true;
     x_check(cfut_map(s.pool, &item_task, items_in, items_out, 3, &desc) == CFUT_OK);
     check_items(3);
+    end_pool();
+}
+
+SCENARIO(map_where_the_caller_runs_beside_two,
+         "The same with two workers: whoever is through with its own share takes from the others.",
+         .bound = 2)
+{
+    cfut_map_desc desc = { 0 };
+
+    begin_map(2);
+    desc.status = item_status;
+    desc.caller_runs = true;
+    x_check(cfut_map(s.pool, &item_task, items_in, items_out, 4, &desc) == CFUT_OK);
+    check_items(4);
     end_pool();
 }
 
