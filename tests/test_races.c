@@ -583,6 +583,45 @@ START_TEST(cancelling_close_reaches_what_had_spilled)
 }
 END_TEST
 
+/* One task at a time, not in a stream: the inbox begins again where it has memory. */
+START_TEST(inbox_that_never_holds_much_stays_small)
+{
+    enum { STEP = CFUTI_INBOX_STEP };
+    cfut_executor *ex = pool_of(1);
+    square_future f;
+
+    for (int i = 0; i < 3 * STEP; i++) {
+        if (i % STEP == 0) test_sleep(CFUT_MS(1));
+        square_submit(ex, &f, 7);
+        ck_assert_int_eq(square_result(&f), CFUT_OK);
+    }
+    ck_assert_uint_eq(inside(ex)->reached, STEP);
+    end_pool(ex);
+}
+END_TEST
+
+/* What waits is not passed over. */
+START_TEST(inbox_that_fills_takes_more_memory)
+{
+    enum { STEP = CFUTI_INBOX_STEP, N = 2 * STEP };
+    static square_future f[N];
+    struct busy_pool b;
+    cfut_executor *ex = busy_pool_open(&b);
+
+    for (int i = 0; i < N; i++) {
+        if (i % STEP == 0) test_sleep(CFUT_MS(1));
+        square_submit(ex, &f[i], i);
+    }
+    ck_assert_uint_eq(inside(ex)->reached, N + STEP);
+    busy_pool_free_worker(&b);
+    for (int i = 0; i < N; i++) {
+        ck_assert_int_eq(square_result(&f[i]), CFUT_OK);
+        ck_assert_int_eq(f[i].out, i * i);
+    }
+    end_pool(ex);
+}
+END_TEST
+
 static void shut_down(cfut_future *f, void *user)
 {
     struct call *c = user;
@@ -2214,6 +2253,8 @@ static void fill(TCase *tc)
     tcase_add_test(tc, shutdown_beside_a_cancelling_close_waits_for_its_callbacks);
     tcase_add_test(tc, close_while_a_worker_claims_the_last_task_loses_nothing);
     tcase_add_test(tc, cancelling_close_reaches_what_had_spilled);
+    tcase_add_test(tc, inbox_that_never_holds_much_stays_small);
+    tcase_add_test(tc, inbox_that_fills_takes_more_memory);
     tcase_add_test(tc, callback_of_a_cancelling_close_that_shuts_down_gets_deadlock);
     tcase_add_test(tc, claim_with_a_tail_older_than_head_takes_nothing);
     tcase_add_test(tc, cancel_while_a_future_moves_to_the_inbox_succeeds);

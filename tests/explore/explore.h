@@ -226,10 +226,12 @@ void x_begin_local(void *local);    /* to be defined: what is not zero of it */
 #define CFUTI_TUNED
 enum { CFUTI_CACHE_LINE = 8, CFUTI_MAX_WORKERS = 8, CFUTI_WAITS = 1, CFUTI_AHEAD = 2,
        CFUTI_HELPS = 4, CFUTI_MAP_HELPS = 2, CFUTI_HELP_DEPTH = 64,
-       CFUTI_GATHER = 2, CFUTI_CROWD = 1, CFUTI_BACKLOG = 2, CFUTI_GRAVES = 4 };
+       CFUTI_LEISURE_NS = 200, CFUTI_GATHER = 2, CFUTI_CROWD = 1, CFUTI_BACKLOG = 2,
+       CFUTI_GRAVES = 4 };
 #define CFUTI_RING_MAX ((size_t)x_tune.ring)
 #define CFUTI_RING_MIN ((size_t)x_tune.ring)
 #define CFUTI_INBOX ((size_t)x_tune.inbox)
+#define CFUTI_INBOX_STEP ((size_t)2)
 #define CFUTI_CHUNK x_tune.chunk
 #define CFUTI_FAIRNESS x_tune.fairness
 

@@ -203,8 +203,12 @@ BUGS = [
      '    cfuti_store_release(slot, (uintptr_t)f);',
      'inbox_two_producers'),
     ('inbox_overwrites', 'the inbox does not look whether its slot is empty',
-     '    if (CFUTI_UNLIKELY(cfuti_load_relaxed(slot) != CFUTI_EMPTY)) return false;\n', '',
+     'return CFUTI_LIKELY(cfuti_load_relaxed(slot) == CFUTI_EMPTY) ? slot : NULL;',
+     'return slot;',
      'inbox_full'),
+    ('inbox_turns_back_too_early', 'the inbox goes back to its begin though something waits',
+     ' &&\n        cfuti_load_relaxed(&p->head) == p->tail) {', ') {',
+     'inbox_turns_back'),
     ('take_in_two_steps', 'a worker loads the slot that it has claimed, then stores into it',
      '        x = cfuti_exchange_acquire(cfuti_inbox_slot(p, first), (uintptr_t)CFUTI_EMPTY);\n'
      '        if (several)',

@@ -463,6 +463,25 @@ SCENARIO(inbox_order,
     end_staffed();
 }
 
+SCENARIO(inbox_turns_back_in_order,
+         "The same where the ring goes back to its begin when nothing waits.", .bound = 3)
+{
+    inbox_order();
+}
+
+SCENARIO(inbox_turns_back,
+         "The ring goes back to its begin, where a worker may still have a range to run: each task "
+         "is taken once.", .bound = 3)
+{
+    begin_inbox(2);
+    inject(0);
+    inject(1);
+    x_go(take_two, &zero);
+    x_go(inject_two, &two);
+    x_go(take_two, &one);
+    end_inbox(4);
+}
+
 SCENARIO(spill_cancel_against_take,
          "A task on the spill list is cancelled while a worker moves the list into the ring: one "
          "gets it.", .bound = 4, .inbox = 2)
