@@ -12005,12 +12005,15 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
     /* if it is done, it may have been refused: then woke is of an earlier submit */
     if (quiet) status = cfuti_result(&root.f, t->woke ? 0 : cfuti_map_quiet_ns(m), true);
     if (quiet && status == CFUT_TIMEOUT) {
+        size_t n = cfuti_map_wants(m);
+
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
         cfuti_heavy();
         cfuti_call_more(m->pool, true);
-        if (t->woke) cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);    /* the first runs */
+        /* the first two run */
+        if (n > 2 && t->woke) cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
         t->woke = true;             /* no need to spin again */
-        for (size_t n = cfuti_map_wants(m); n > 2 && !cfuti_seen_final(&root.f); n--)
+        for (; n > 2 && !cfuti_seen_final(&root.f); n--)
             if (!cfuti_call_more(m->pool, false)) break;
     }
     status = cfuti_map_join(m, &root);
