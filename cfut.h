@@ -363,8 +363,9 @@ WHAT A CALL COSTS
   A submit wakes a worker only if one sleeps and none is looking for work.
   A join that waits takes a lock for each task that it runs meanwhile, and sometimes
   one membarrier. A map from outside is one submit, and one wake call more once it has
-  lasted 20 us, or at once if the first worker slept; with caller_runs, or on another
-  executor, it is one submit a worker, and one allocation if these are more than 15.
+  lasted 20 us, or at once if the first worker slept. With caller_runs, or on one's own
+  executor, it is one submit for each of its workers, 1024 at most, and one allocation if
+  more than 16 threads take part.
   A pending future of int to int takes 128 bytes; running it touches 72.
   In a process pool a task of up to 192 bytes in and 128 out costs the host 4
   read-modify-writes and two short locks, and a system call if its worker sleeps;
@@ -996,13 +997,14 @@ CFUTDEF void cfut_reclaim(cfut_future **fs, size_t n);
 
 /* Zero in a field means the default. */
 typedef struct cfut_map_desc {
-    size_t chunksize;       /* items that a worker takes at a time; 0: chosen */
+    size_t chunksize;       /* a worker takes so many items at a time, or, if they are
+                               short, a multiple; 0: chosen */
     cfut_ns timeout;        /* of the whole; 0 or less: none */
     int *status;            /* NULL, or n statuses, one per item */
     bool caller_runs;       /* the calling thread takes part, too, if it is no worker
-                               (not with a process pool); then no more than 1024 threads
-                               do, and what has begun is not cut by a close with
-                               CFUT_CANCEL_PENDING */
+                               (not with a process pool). All workers, at most 1023,
+                               are asked at once then, and what has begun is not cut by a
+                               close with CFUT_CANCEL_PENDING */
 } cfut_map_desc;
 
 /* Runs task on n items: in and out are arrays of task->in_size and out_size
@@ -4816,10 +4818,11 @@ static int cfuti_execute_guarded(cfuti_thread *t, cfut_future *f)
    then, and until it has been emptied, futures go to the spill list, which
    workers move into the inbox when that is empty.
    The ring is large, and its memory is touched where tail comes for the first time:
-   each 512th round trip took 7 us, not 2.3, for a new page. So where head and tail meet
-   there, both go back to the ring's begin, by going on: a ring that never holds much
-   stays small. But not in a stream of tiny tasks, whose producer would wait for lines
-   that the worker has just emptied: 36 ns a task, and with new memory 30.
+   each 512th round trip took 7 us, not 2.3, for a new page. So if nothing waits when tail
+   comes to such a slot, head and tail both jump to the next index whose slot is the
+   ring's first: one that holds but a few stays small. Not in a stream of tiny tasks,
+   whose producer would wait for lines that the worker has just emptied: 36 ns a task,
+   and with new memory 30.
 
    SPILL LIST
 
@@ -4856,7 +4859,7 @@ typedef struct cfuti_worker {
     cfuti_os_thread thread;         /* stored by the thread itself */
     bool used, gone;                /* under the pool's lock */
     bool ready;                     /* past its initializer, before its finalizer; its own */
-    int woken_on;                   /* the processor of who woke it, + 1; 0 once it was idle */
+    int woken_on;                   /* the CPU of who woke it, + 1; 0 once it was idle */
     struct cfuti_worker *next_parked;
     char pad1[CFUTI_CACHE_LINE];
     /* any worker */
@@ -4901,7 +4904,8 @@ struct cfuti_pool {
     uint32_t lock;
     size_t tail;                    /* the next index of the inbox to fill */
     size_t reached;                 /* no slot from this one on has ever been used */
-    cfut_ns reached_at;             /* when tail was last there */
+    size_t reached_by;              /* what tail was when it last came to that slot, */
+    cfut_ns reached_at;             /* and when */
     cfut_future *spill_first, *spill_last;
     size_t high;                    /* workers[0..high) have been used */
     size_t left;                    /* of the started ones, gone */
@@ -5253,15 +5257,16 @@ static cfut_future *cfuti_range_steal(cfuti_worker *w, bool steal)
 }
 
 /* Under lock: the next slot to fill has never been used. If nothing waits, and what came
-   did not come in a stream, the inbox goes on from its first one; else, with the next memory. */
+   since tail was last here is no stream, the inbox goes on at its first slot; else here,
+   with new memory. */
 static CFUTI_RARE void cfuti_inbox_reach(cfuti_pool *p)
 {
     size_t next = (p->tail | (CFUTI_INBOX - 1)) + 1;
     cfut_ns now = cfuti_now(), took = now - p->reached_at;
+    bool stream = took < (cfut_ns)(p->tail - p->reached_by) * CFUTI_LEISURE_NS;
 
-    p->reached_at = now;
-    if (p->reached && took > (cfut_ns)CFUTI_INBOX_STEP * CFUTI_LEISURE_NS &&
-        cfuti_load_relaxed(&p->head) == p->tail) {
+    /* not where indices would soon come round: a claim may be late (cfuti_inbox_claim) */
+    if (SIZE_MAX > UINT32_MAX && p->reached && !stream && cfuti_load_relaxed(&p->head) == p->tail) {
         /* nobody else moves head, as there is nothing to claim. Before tail: between them
            there is less than nothing */
         cfuti_store_relaxed(&p->head, next);
@@ -5269,6 +5274,8 @@ static CFUTI_RARE void cfuti_inbox_reach(cfuti_pool *p)
     } else {
         p->reached += CFUTI_INBOX_STEP;
     }
+    p->reached_at = now;
+    p->reached_by = p->tail;
 }
 
 /* Under lock: the slot to fill next, or NULL if the inbox is full. */
@@ -5968,7 +5975,7 @@ static bool cfuti_idle(cfuti_worker *w)
 {
     cfuti_pool *p = w->pool;
     cfuti_thread *t = cfuti_self();
-    bool beside = w->woken_on && w->woken_on == cfuti_cpu() + 1;    /* who woke it cannot go on */
+    bool beside = w->woken_on && w->woken_on == cfuti_cpu() + 1;    /* see above */
     bool spin = CFUT_SPIN_NS > 0 && !w->cold && !t->shares_cpu && !beside;
 
     w->woken_on = 0;
@@ -11427,7 +11434,8 @@ CFUTDEF int cfuti_join_failed(cfut_future *f, int status)
    For other executors, and when a caller from outside takes part: one task a worker, and
    each has a share of the items, from which it takes as many as run at its pace; when that
    is empty, from the others'. So who does not come holds up nothing, and who is in a dear
-   item at most what it took with it, a quarter of a share, if those before were short.
+   item at most what it took with it: a quarter of a share, if those before were short, or
+   a chunk.
    (From one counter for all, in chunks of a sixty-fourth, 1000 square roots by two threads
    took 8 us, as each chunk had the counter and the results' lines come from the other
    processor; now 2.6, and a plain loop 2.0.) */
@@ -11826,7 +11834,7 @@ static int cfuti_share_fn(const void *in, void *out)
     (void)out;
     p->ran = true;
     for (size_t i = 0; i < m->shares; i++) {
-        while (cfuti_share_take(&m->share[at], pace, &lo, &hi))
+        while (!cfuti_map_stopped(m) && cfuti_share_take(&m->share[at], pace, &lo, &hi))
             pace = cfuti_map_range(m, lo, hi, pace, &now);
         if (++at == m->shares) at = 0;
     }
@@ -11866,7 +11874,7 @@ typedef struct cfuti_shares {
     cfut_executor *ex;
     bool caller_runs;               /* the first share, which is not submitted */
     size_t n;                       /* how many have been submitted, or run here */
-    int status;                     /* why one did not run */
+    int status;                     /* of what none has taken */
     cfuti_piece few[CFUTI_SHARES];
 } cfuti_shares;
 
@@ -11921,6 +11929,7 @@ static void cfuti_shares_join(cfuti_shares *s)
         if (!m->share[i].ran) s->status = status;
         if (status == CFUT_FORKED) m->code = status;    /* which items it has is not known */
     }
+    if (m->scope.stop) s->status = CFUT_CANCELLED;
     for (size_t i = 0; i < m->shares; i++)              /* what none has taken */
         cfuti_map_skip(m, m->share[i].lo, m->share[i].hi, s->status);
     if (m->share != s->few) CFUT_FREE(m->share);
@@ -12010,7 +12019,7 @@ static void cfuti_map_pool(cfuti_map_state *m, cfut_executor *ex)
         cfuti_exchange_seq_cst(&m->quiet, 0u);  /* seq_cst: see QUIET PUSHES in >>sleep */
         cfuti_heavy();
         cfuti_call_more(m->pool, true);
-        /* the first two run */
+        /* two are called; others, if it is not over soon */
         if (n > 2 && t->woke) cfuti_result(&root.f, cfuti_map_quiet_ns(m), true);
         t->woke = true;             /* no need to spin again */
         for (; n > 2 && !cfuti_seen_final(&root.f); n--)

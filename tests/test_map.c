@@ -671,6 +671,31 @@ END_TEST
 
 /* ---- map: who runs what ---- */
 
+static int pass_time(const void *in, void *out)
+{
+    (void)in;
+    (void)out;
+    test_sleep(CFUT_US(10));
+    return CFUT_OK;
+}
+
+/* What is left is not gone through one by one: so many would take for ever. */
+START_TEST(map_of_no_end_of_items_stops_when_time_runs_out)
+{
+    static const cfut_task pass_time_task = { pass_time, "pass_time", 0, 0 };
+    cfut_executor *pool = test_pool();
+    size_t n = SIZE_MAX / 64;
+
+    for (int i = 0; i < 3; i++) {
+        cfut_map_desc desc = { .timeout = CFUT_MS(5), .caller_runs = i == 1 };
+
+        ck_assert_int_eq(cfut_map(i == 2 ? cfut_inline_executor() : pool, &pass_time_task, NULL,
+                                  NULL, n, &desc), CFUT_TIMEOUT);
+    }
+    end_pool(pool);
+}
+END_TEST
+
 /* The caller alone does all when every worker is busy. */
 START_TEST(map_whose_caller_runs_needs_no_worker)
 {
@@ -2007,6 +2032,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_when_time_runs_out_before_the_start_returns);
     tcase_add_test(tc, map_within_its_time_is_ok);
     tcase_add_test(tc, map_whose_caller_runs_stops_when_time_runs_out);
+    tcase_add_test(tc, map_of_no_end_of_items_stops_when_time_runs_out);
     tcase_add_test(tc, map_whose_caller_runs_needs_no_worker);
     tcase_add_test(tc, map_whose_caller_runs_gives_all_results);
     tcase_add_test(tc, map_with_a_slow_first_item_does_the_others_meanwhile);

@@ -207,7 +207,7 @@ BUGS = [
      'return slot;',
      'inbox_full'),
     ('inbox_turns_back_too_early', 'the inbox goes back to its begin though something waits',
-     ' &&\n        cfuti_load_relaxed(&p->head) == p->tail) {', ') {',
+     '!stream && cfuti_load_relaxed(&p->head) == p->tail) {', '!stream) {',
      'inbox_turns_back'),
     ('take_in_two_steps', 'a worker loads the slot that it has claimed, then stores into it',
      '        x = cfuti_exchange_acquire(cfuti_inbox_slot(p, first), (uintptr_t)CFUTI_EMPTY);\n'
