@@ -49,7 +49,7 @@ static const struct program program_java = {
 #ifdef BENCH_PYTHON
 static const struct program program_python = {
     "CPython", "a program: ThreadPoolExecutor, under one lock", BENCH_PYTHON,
-    BENCH_PYTHON_VERSION, " W1 W1b W3 W3c W5 W6 ", 50};
+    BENCH_PYTHON_VERSION, " W1 W1b W3 W3c W5 W6 ", 100};
 #endif
 
 enum { MAX_SIDES = 16 };
@@ -528,21 +528,21 @@ static const struct work works[] = {
      true, 1, 0, PLACE_FREE, per_task, able_batch, w1, 1.3},
     {"W1b", "the same from 4 producers", "W1b", 1000000, 2000, true, 1, 0, PLACE_FREE, per_task,
      able_outside, w1b, 1.3},
-    {"W2", "fib(32); submit and result inside tasks", "W2", 32, 12, false, 1, 0, PLACE_FREE,
+    {"W2", "fib(31); submit and result inside tasks", "W2", 31, 12, false, 1, 0, PLACE_FREE,
      per_task, able_fib, w2, 1.1},
-    {"W2f", "fib(32); fork and join", "W2f", 32, 12, false, 1, 0, PLACE_FREE, per_task,
+    {"W2f", "fib(31); fork and join", "W2f", 31, 12, false, 1, 0, PLACE_FREE, per_task,
      able_forked_fib, w2f, 1.1},
-    {"W3", "submit one and wait for it; hot; unpinned", "W3", 5000, 50, false, 1, 1, PLACE_FREE,
+    {"W3", "submit one and wait for it; hot; unpinned", "W3", 3000, 50, false, 1, 1, PLACE_FREE,
      per_trip, able_trip, w3, 1.3},
-    {"W3", "submit one and wait for it; hot; pinned across two CPUs", NULL, 5000, 50, false, 1, 1,
+    {"W3", "submit one and wait for it; hot; pinned across two CPUs", NULL, 3000, 50, false, 1, 1,
      PLACE_ACROSS, per_trip, able_placed_trip, w3, 1.3},
-    {"W3", "submit one and wait for it; hot; pinned to one CPU", NULL, 5000, 50, false, 1, 1,
+    {"W3", "submit one and wait for it; hot; pinned to one CPU", NULL, 3000, 50, false, 1, 1,
      PLACE_ONE, per_trip, able_placed_trip, w3, 1.3},
-    {"W3c", "submit one and wait for it; pool idle for 1 ms before; unpinned", "W3c", 100, 5,
+    {"W3c", "submit one and wait for it; pool idle for 1 ms before; unpinned", "W3c", 60, 5,
      false, 1, 1, PLACE_FREE, cold_trip, able_trip, w3c, 1.3},
-    {"W3c", "the same; pinned across two CPUs", NULL, 100, 5, false, 1, 1, PLACE_ACROSS,
+    {"W3c", "the same; pinned across two CPUs", NULL, 60, 5, false, 1, 1, PLACE_ACROSS,
      cold_trip, able_placed_trip, w3c, 1.3},
-    {"W3c", "the same; pinned to one CPU", NULL, 100, 5, false, 1, 1, PLACE_ONE, cold_trip,
+    {"W3c", "the same; pinned to one CPU", NULL, 60, 5, false, 1, 1, PLACE_ONE, cold_trip,
      able_placed_trip, w3c, 1.3},
     {"W4a", "map y = sqrt(x) over 1e6 doubles", "W4a", 1000000, 2000, false, 3, 0, PLACE_FREE,
      per_item, able_map, w4_root, 1.1},

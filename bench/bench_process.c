@@ -322,13 +322,13 @@ static void start(const struct work *w, double *value)
 enum { GIB = 1 << 30 };
 
 static const struct work works[] = {
-    {"W8", "200 000 tasks of 8 bytes from outside; then every result", "tasks", 200000, 2000, 40,
+    {"W8", "200 000 tasks of 8 bytes from outside; then every result", "tasks", 200000, 2000, 80,
      0, per_task, w8, 0, 0, false, 1.3},
-    {"W8m", "map over 1e6 items of 8 bytes; default chunks", "map", 1000000, 20000, 1, 0, per_item,
+    {"W8m", "map over 1e6 items of 8 bytes; default chunks", "map", 1000000, 20000, 4, 0, per_item,
      w8_map, 0, 0, false, 1.1},
     {"W9", "submit one of 8 bytes and wait for it; hot; unpinned", "trip", 5000, 50, 5, 1,
      per_trip, w9, 0, 0, false, 1.3},
-    {"W9e", "echo 1 MiB; one at a time", "echo", 1000, 10, 5, 1, per_echo, w9_echo, 0, 0, false,
+    {"W9e", "echo 1 MiB; one at a time", "echo", 1000, 10, 10, 1, per_echo, w9_echo, 0, 0, false,
      1.3},
     {"memory", "workers that have run 1000 tasks; with the helper; forked", "memory-fork", 1000,
      1000, 1, 2, memory, w9_memory, CFUT_START_FORK, 0, false, 1.1},
