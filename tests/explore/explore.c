@@ -679,7 +679,14 @@ static struct word *word_at(uintptr_t a, size_t size)
         c = &r->bytes[a - r->base];
         fresh(c);
     }
-    if (c->word) return &words[c->word];
+    if (c->word) {
+        w = &words[c->word];
+        if (w->size != size) {      /* of a stack frame that is gone: a word of this size now */
+            w->size = (uint8_t)size;
+            begin_history(w);
+        }
+        return w;
+    }
     if (n_words == WORDS) die("too many atomic words");
     c->word = (uint16_t)n_words;
     w = &words[n_words++];

@@ -203,6 +203,19 @@ static void check_taken_once(int n)
     for (int i = 0; i < n; i++) x_check(s.got[i] == 1 && "taken once");
 }
 
+SCENARIO(words_of_two_sizes, "A store changes no more than its word, where a wider one was before.")
+{
+    static union {
+        uint64_t wide;
+        uint32_t half[2];
+    } u;
+
+    cfuti_store_relaxed(&u.wide, (uint64_t)0);
+    cfuti_store_relaxed(&u.half[1], 1u);
+    cfuti_store_relaxed(&u.half[0], 0u);
+    x_check(u.half[1] == 1);
+}
+
 #include "queue.h"
 #include "future.h"
 #include "waiters.h"
