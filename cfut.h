@@ -11596,6 +11596,12 @@ static void cfuti_map_join_upper(cfuti_piece *p)
     if (!p->ran || status == CFUT_FORKED) cfuti_map_skip(p->map, p->lo, p->hi, status);
 }
 
+/* Of n items. */
+static size_t cfuti_map_chunks(const cfuti_map_state *m, size_t n)
+{
+    return (n - 1) / m->grain + 1;
+}
+
 /* How many items run at that pace: whole chunks, as a range may be split behind them. */
 static size_t cfuti_map_step_size(const cfuti_map_state *m, size_t pace)
 {
@@ -11645,7 +11651,7 @@ static bool cfuti_map_claim_upper(cfuti_worker *w, cfut_future *upper)
 static size_t cfuti_map_split(cfuti_range *r, cfuti_worker *w, size_t pace, cfut_ns *now)
 {
     cfuti_map_state *m = r->map;
-    size_t chunks = (r->hi - r->at - 1) / m->grain + 1, lo = r->at;
+    size_t chunks = cfuti_map_chunks(m, r->hi - r->at), lo = r->at;
     size_t step = cfuti_map_step_size(m, pace);
     cfuti_piece upper;
 
@@ -11882,7 +11888,7 @@ typedef struct cfuti_shares {
 static void cfuti_shares_deal(cfuti_shares *s, size_t n)
 {
     cfuti_map_state *m = s->map;
-    size_t chunks = (m->n - 1) / m->grain + 1, at = 0;
+    size_t chunks = cfuti_map_chunks(m, m->n), at = 0;
 
     m->share = s->few;
     if (n > CFUTI_SHARES) {
@@ -11904,11 +11910,8 @@ static void cfuti_shares_deal(cfuti_shares *s, size_t n)
 
 static void cfuti_shares_submit(cfuti_shares *s)
 {
-    cfuti_map_state *m = s->map;
-
-    s->n = s->caller_runs;
-    while (s->n < m->shares) {
-        cfuti_piece *p = &m->share[s->n++];
+    while (s->n < s->map->shares) {
+        cfuti_piece *p = &s->map->share[s->n++];
 
         cfut_submit(s->ex, &p->f, &cfuti_share_task, p, NULL);
     }
@@ -11966,13 +11969,13 @@ static CFUTI_RARE void cfuti_abandon_shares(cfuti_duty *d)
 static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
     cfuti_shares s;
-    size_t k = cfut_executor_max_workers(ex), chunks = (m->n - 1) / m->grain + 1;
+    size_t k = cfut_executor_max_workers(ex), chunks = cfuti_map_chunks(m, m->n);
 
     k = k < CFUTI_SHARES_MAX ? k + caller_runs : (size_t)CFUTI_SHARES_MAX;
     s.map = m;
     s.ex = ex;
     s.caller_runs = caller_runs;
-    s.n = 0;
+    s.n = caller_runs;
     s.status = CFUT_CANCELLED;
     s.duty.kind = CFUTI_SHARING;
     cfuti_shares_deal(&s, k > chunks ? chunks : k > 0 ? k : 1);
@@ -11995,7 +11998,7 @@ static cfut_ns cfuti_map_quiet_ns(const cfuti_map_state *m)
 /* How many workers the map has something for. */
 static size_t cfuti_map_wants(const cfuti_map_state *m)
 {
-    size_t chunks = (m->n - 1) / m->grain + 1;
+    size_t chunks = cfuti_map_chunks(m, m->n);
 
     return chunks < m->pool->max_workers ? chunks : m->pool->max_workers;
 }

@@ -625,30 +625,28 @@ SCENARIO(map_helps_only_itself, "A join in a map runs no part of another map.", 
     end_staffed();
 }
 
-SCENARIO(map_where_the_caller_runs, "The caller takes part: every item runs once.", .bound = 2)
+static void map_with_caller(int workers, int n)
 {
     cfut_map_desc desc = { 0 };
 
-    begin_map(1);
+    begin_map(workers);
     desc.status = item_status;
     desc.caller_runs = true;
-    x_check(cfut_map(s.pool, &item_task, items_in, items_out, 3, &desc) == CFUT_OK);
-    check_items(3);
+    x_check(cfut_map(s.pool, &item_task, items_in, items_out, (size_t)n, &desc) == CFUT_OK);
+    check_items(n);
     end_pool();
+}
+
+SCENARIO(map_where_the_caller_runs, "The caller takes part: every item runs once.", .bound = 2)
+{
+    map_with_caller(1, 3);
 }
 
 SCENARIO(map_where_the_caller_runs_beside_two,
          "The same with two workers: whoever is through with its own share takes from the others.",
          .bound = 2)
 {
-    cfut_map_desc desc = { 0 };
-
-    begin_map(2);
-    desc.status = item_status;
-    desc.caller_runs = true;
-    x_check(cfut_map(s.pool, &item_task, items_in, items_out, 4, &desc) == CFUT_OK);
-    check_items(4);
-    end_pool();
+    map_with_caller(2, 4);
 }
 
 SCENARIO(map_in_time,
