@@ -998,11 +998,33 @@ END_TEST
 static int begin_and_take_a_moment(struct gate *const *begun, int *out)
 {
     gate_open(*begun);
-    test_sleep(CFUT_MS(1));
+    test_sleep(CFUT_MS(2));
     *out = 1;
     return cfut_stop_requested() ? ECANCELED : CFUT_OK;     /* nobody asks what runs */
 }
 CFUT_TASK(begin_and_take_a_moment, struct gate *, int);
+
+/* SEM 50: nobody parks who could be woken for it: the first who is through begins. */
+START_TEST(map_while_all_workers_are_busy_begins_later)
+{
+    for (int workers = 2; workers <= 3; workers++) {
+        cfut_executor *pool = pool_of(workers);
+        begin_and_take_a_moment_future f[3];
+        struct gate begun[3];
+
+        for (int i = 0; i < workers; i++) {
+            gate_init(&begun[i]);
+            begin_and_take_a_moment_submit(pool, &f[i], &begun[i]);
+        }
+        for (int i = 0; i < workers; i++)
+            gate_wait(&begun[i]);
+        expect_squares(pool, 100, NULL);
+        for (int i = 0; i < workers; i++)
+            ck_assert_int_eq(begin_and_take_a_moment_result(&f[i]), CFUT_OK);
+        end_pool(pool);
+    }
+}
+END_TEST
 
 struct map_to_cut {
     cfut_executor *pool;
@@ -2024,6 +2046,7 @@ static void fill_map(TCase *tc)
     tcase_add_test(tc, map_of_cheap_items_and_then_dear_ones_shares_the_dear_ones);
     tcase_add_test(tc, map_in_a_circle_of_pools_is_told_of_the_deadlock);
     tcase_add_test(tc, map_whose_item_elsewhere_waits_for_its_task_is_told_of_the_deadlock);
+    tcase_add_test(tc, map_while_all_workers_are_busy_begins_later);
     tcase_add_test(tc, map_when_its_pool_is_closed_with_cancel_pending_is_cut);
     tcase_add_test(tc, map_whose_caller_runs_asks_no_worker_to_stop);
     tcase_add_test(tc, map_when_time_runs_out_cancels_the_rest);
