@@ -21,18 +21,19 @@ static int paused_atfork(fork_handler before, fork_handler parent, fork_handler 
    several, and its pthread_once never ends there if it was under way at the
    fork: the cases that need these are left out. */
 #if defined(__SANITIZE_THREAD__)
-#define CHILD_THREADS 0
+#define WITH_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
+#ifdef WITH_TSAN
 #define CHILD_THREADS 0
-#endif
-#endif
-#ifndef CHILD_THREADS
-#define CHILD_THREADS (!EMULATED)
-#else
 /* Else each child sleeps for a second before it is gone. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "atexit_sleep_ms=0"; }
+#else
+#define CHILD_THREADS (!EMULATED)
 #endif
 
 /* A child that was forked in a worker has lost the main thread, and with it, to
@@ -48,9 +49,13 @@ static int leaks_unknown;
 #ifdef WITH_ASAN
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return leaks_unknown; }
-/* Its allocator and its list of threads, unlike libc's, may be locked for ever in
-   a child whose parent had a thread in them: no child that needs them after a
-   fork beside threads that allocate or start threads. */
+#endif
+
+/* The sanitizers' allocators and lists of threads, unlike libc's, may be locked for ever
+   in a child whose parent had a thread in them (AddressSanitizer's list;
+   ThreadSanitizer's records of blocks, by a thread that unmaps a pool): no child that
+   needs them after a fork beside threads that allocate or start threads. */
+#if defined(WITH_ASAN) || defined(WITH_TSAN)
 #define CHILD_ALLOCATES 0
 #else
 #define CHILD_ALLOCATES 1
