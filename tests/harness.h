@@ -65,6 +65,25 @@ HARNESS_UNUSED static _Thread_local int harness_line;
 #define _mark_point(file, line) \
     (harness_line != (line) ? (harness_line = (line), (_mark_point)(file, line)) : (void)0)
 
+/* Which sanitizer has compiled this: 0 or 1. */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+
 /* Whether qemu runs this program. Then limits of memory are not kept, /proc does not tell
    the number of threads, a spawn fails late, control data of a message is written beyond
    too small a buffer, and a thread that is started in a process forked beside threads

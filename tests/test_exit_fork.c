@@ -20,14 +20,7 @@ static int paused_atfork(fork_handler before, fork_handler parent, fork_handler 
 /* ThreadSanitizer cannot start or end threads in a child of a process that had
    several, and its pthread_once never ends there if it was under way at the
    fork: the cases that need these are left out. */
-#if defined(__SANITIZE_THREAD__)
-#define WITH_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-#ifdef WITH_TSAN
+#if UNDER_TSAN
 #define CHILD_THREADS 0
 /* Else each child sleeps for a second before it is gone. */
 const char *__tsan_default_options(void);
@@ -39,14 +32,7 @@ const char *__tsan_default_options(void) { return "atexit_sleep_ms=0"; }
 /* A child that was forked in a worker has lost the main thread, and with it, to
    LeakSanitizer's eyes, whatever only that thread's stack points to. */
 static int leaks_unknown;
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifdef WITH_ASAN
+#if UNDER_ASAN
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void) { return leaks_unknown; }
 #endif
@@ -55,7 +41,7 @@ int __lsan_is_turned_off(void) { return leaks_unknown; }
    in a child whose parent had a thread in them (AddressSanitizer's list;
    ThreadSanitizer's records of blocks, by a thread that unmaps a pool): no child that
    needs them after a fork beside threads that allocate or start threads. */
-#if defined(WITH_ASAN) || defined(WITH_TSAN)
+#if UNDER_ASAN || UNDER_TSAN
 #define CHILD_ALLOCATES 0
 #else
 #define CHILD_ALLOCATES 1

@@ -1516,14 +1516,7 @@ CFUT_TASK(leave_thread, int, int);
 
 /* AddressSanitizer sees pthread_exit leave the frames above, since it does not
    return; of a cancellation it must be told. */
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-#ifdef WITH_ASAN
+#if UNDER_ASAN
 void __asan_handle_no_return(void);
 #define LEAVE_FRAMES() __asan_handle_no_return()
 #else

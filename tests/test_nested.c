@@ -3,28 +3,13 @@
 #include "harness.h"
 #include "fixtures.h"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#elif __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN 1
-#endif
-
 /* How deep tasks nest: the thread sanitizer knows 65536 frames at most, and
    the address sanitizer's are large. 256 tasks, as many as a worker claims at once,
    take some 500 bytes each where nothing is optimized. */
-#if defined(UNDER_TSAN)
+#if UNDER_TSAN
 enum { DEEP = 4000, LITTLE_STACK = 1 << 20 };
-#elif defined(UNDER_ASAN)
+#elif UNDER_ASAN
 enum { DEEP = 30000, LITTLE_STACK = 1 << 20 };
-#elif !defined(__OPTIMIZE__)
-enum { DEEP = 100000, LITTLE_STACK = 1 << 18 };
 #else
 enum { DEEP = 100000, LITTLE_STACK = 1 << 18 };     /* the frames of s390x are large */
 #endif

@@ -6,26 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ThreadSanitizer lets no child of a process with threads start some; it and
-   AddressSanitizer complain when the thread that forked ends there. */
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#elif __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#endif
-#endif
-#ifndef UNDER_TSAN
-#define UNDER_TSAN 0
-#endif
-#ifndef UNDER_ASAN
-#define UNDER_ASAN 0
-#endif
-
 /* ---- what the tests hook into ---- */
 
 /* A load of the word springs it, once, in the thread that laid it. */
@@ -644,7 +624,7 @@ START_TEST(forked_child_makes_a_pool_by_fork_while_the_parents_manager_is_busy)
 {
     cfut_executor *ex = pool_with((cfut_process_pool_desc){ .max_workers = 1 });
     stay_future f;
-    bool child_threads = !UNDER_TSAN && !EMULATED;
+    bool child_threads = !UNDER_TSAN && !EMULATED;      /* neither starts some there */
     int status = 0;
     pid_t pid;
 
@@ -678,7 +658,7 @@ START_TEST(child_that_comes_back_from_a_callback_leaves_the_parents_workers_alon
     stay_future f;
     int worker = pid_of_worker(ex);
 
-    if (UNDER_TSAN || UNDER_ASAN) {
+    if (UNDER_TSAN || UNDER_ASAN) {     /* they complain when the thread that forked ends */
         end_by(ex, CFUT_DRAIN);
         return;
     }
