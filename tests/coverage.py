@@ -67,15 +67,17 @@ def counted_in(folder):
 
 def gcov(path):
     """One object file's report, as a dict. A process that is killed while it writes leaves
-    a broken file, to which nothing can be added any more: that is removed, and says nothing."""
+    a broken one, to which nothing can be added any more: that is removed, and says nothing."""
     run = subprocess.run(['gcov', '--json-format', '--branch-probabilities', '--stdout',
                           os.path.basename(path)],
                          cwd=os.path.dirname(path), stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, universal_newlines=True)
-    if run.returncode or not run.stdout or 'mismatch' in run.stderr:
-        print('# removed: %s: gcov: %s' % (path, run.stderr.strip() or 'says nothing'))
+    if 'mismatch' in run.stderr:
+        print('# removed: %s: gcov: %s' % (path, run.stderr.strip()))
         os.remove(path)
         return {'files': []}
+    if run.returncode or not run.stdout:
+        sys.exit('%s: gcov: %s' % (path, run.stderr or 'says nothing'))
     return json.loads(run.stdout)
 
 
