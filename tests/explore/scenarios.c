@@ -1,6 +1,6 @@
 /* scenarios.c: what the explorer explores; see explore.h. Here is what scenarios
-   share; they themselves stand in the files at the end, by the section of cfut.h
-   whose protocols they run. */
+   share, and what tests the explorer itself; the others stand in the files at the end,
+   by the section of cfut.h whose protocols they run. */
 #include "explore.h"
 
 #define CFUT_IMPLEMENTATION
@@ -202,6 +202,8 @@ static void check_taken_once(int n)
 {
     for (int i = 0; i < n; i++) x_check(s.got[i] == 1 && "taken once");
 }
+
+/* ---- the explorer itself ---- */
 
 SCENARIO(words_of_two_sizes, "A store changes no more than its word, where a wider one was before.")
 {
