@@ -11596,7 +11596,7 @@ static void cfuti_map_join_upper(cfuti_piece *p)
     if (!p->ran || status == CFUT_FORKED) cfuti_map_skip(p->map, p->lo, p->hi, status);
 }
 
-/* Of n items. */
+/* How many chunks n items are; n is not 0. */
 static size_t cfuti_map_chunks(const cfuti_map_state *m, size_t n)
 {
     return (n - 1) / m->grain + 1;
@@ -11884,12 +11884,14 @@ typedef struct cfuti_shares {
     cfuti_piece few[CFUTI_SHARES];
 } cfuti_shares;
 
-/* Deals all items out to that many; fewer without memory. */
+/* Deals all items out to that many, or one; to fewer if there are fewer chunks, or no
+   memory. */
 static void cfuti_shares_deal(cfuti_shares *s, size_t n)
 {
     cfuti_map_state *m = s->map;
     size_t chunks = cfuti_map_chunks(m, m->n), at = 0;
 
+    n = n > chunks ? chunks : n > 0 ? n : 1;
     m->share = s->few;
     if (n > CFUTI_SHARES) {
         m->share = (cfuti_piece *)cfuti_alloc(cfuti_size(n, sizeof *m->share, 0));
@@ -11969,16 +11971,15 @@ static CFUTI_RARE void cfuti_abandon_shares(cfuti_duty *d)
 static CFUTI_RARE void cfuti_map_shared(cfuti_map_state *m, cfut_executor *ex, bool caller_runs)
 {
     cfuti_shares s;
-    size_t k = cfut_executor_max_workers(ex), chunks = cfuti_map_chunks(m, m->n);
+    size_t k = cfut_executor_max_workers(ex);
 
-    k = k < CFUTI_SHARES_MAX ? k + caller_runs : (size_t)CFUTI_SHARES_MAX;
     s.map = m;
     s.ex = ex;
     s.caller_runs = caller_runs;
     s.n = caller_runs;
     s.status = CFUT_CANCELLED;
     s.duty.kind = CFUTI_SHARING;
-    cfuti_shares_deal(&s, k > chunks ? chunks : k > 0 ? k : 1);
+    cfuti_shares_deal(&s, k < CFUTI_SHARES_MAX ? k + caller_runs : (size_t)CFUTI_SHARES_MAX);
     cfuti_call_user(cfuti_self(), cfuti_shares_run, &s);
 }
 
